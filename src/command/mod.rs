@@ -1,0 +1,1 @@
+//! The socat command line: switches, help, exit codes.

@@ -1,0 +1,314 @@
+//! The one error type: what went wrong, at which address, in which phase, and what would help.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::spec::Span;
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Which family an error belongs to; decides the exception's class in Python and the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The command line itself is wrong: an unknown switch, too few addresses.
+    Usage,
+    /// An address or an option is not valid; nothing has been opened.
+    Address,
+    /// An endpoint could not be opened.
+    Open,
+    /// Bytes could not be moved.
+    Transfer,
+    /// Something took longer than it was allowed to.
+    Timeout,
+    /// A child process failed.
+    Child,
+}
+
+/// What was being done when the error came up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Reading the text of an address.
+    Parse,
+    /// Checking the address against the catalog.
+    Plan,
+    /// Resolving a host name.
+    Resolve,
+    /// open(2) and its relatives, and what is done to a path before.
+    Open,
+    /// socket(2) and the options set on a new socket.
+    Socket,
+    /// bind(2).
+    Bind,
+    /// listen(2).
+    Listen,
+    /// accept(2).
+    Accept,
+    /// connect(2).
+    Connect,
+    /// Applying an option to an open descriptor.
+    Option,
+    /// Starting a program.
+    Execute,
+    /// Waiting for a lock file, a terminal's slave and the like.
+    Wait,
+    /// Reading from the endpoint.
+    Read,
+    /// Writing to the endpoint.
+    Write,
+    /// Closing it.
+    Close,
+}
+
+impl Phase {
+    /// The word shown to a person.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Plan => "plan",
+            Self::Resolve => "resolve",
+            Self::Open => "open",
+            Self::Socket => "socket",
+            Self::Bind => "bind",
+            Self::Listen => "listen",
+            Self::Accept => "accept",
+            Self::Connect => "connect",
+            Self::Option => "option",
+            Self::Execute => "execute",
+            Self::Wait => "wait",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// The place in the text an error is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The whole text of the address.
+    pub text: Arc<[u8]>,
+    /// Byte offsets into `text`.
+    pub span: Span,
+}
+
+/// An error with everything a person or a program wants to know about it.
+///
+/// Boxed inside, so that `Result` stays small on the hot paths.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    phase: Phase,
+    address: Option<String>,
+    message: String,
+    hint: Option<String>,
+    place: Option<Place>,
+    source: Option<Arc<io::Error>>,
+    logged: bool,
+}
+
+impl Error {
+    /// An error of `kind` in `phase`; `message` is lower case, without a period.
+    pub fn new(kind: ErrorKind, phase: Phase, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            phase,
+            address: None,
+            message: message.into(),
+            hint: None,
+            place: None,
+            source: None,
+            logged: false,
+        }))
+    }
+
+    /// A text error: the address or option is not valid.
+    pub fn text(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Address, Phase::Parse, message)
+    }
+
+    /// A failed system call while opening; the message is the operating system's.
+    pub fn open(phase: Phase, source: io::Error) -> Self {
+        Self::system(ErrorKind::Open, phase, source)
+    }
+
+    /// A failed system call while moving bytes.
+    pub fn transfer(phase: Phase, source: io::Error) -> Self {
+        Self::system(ErrorKind::Transfer, phase, source)
+    }
+
+    fn system(kind: ErrorKind, phase: Phase, source: io::Error) -> Self {
+        let kind = if source.kind() == io::ErrorKind::TimedOut { ErrorKind::Timeout } else { kind };
+        let mut error = Self::new(kind, phase, system_message(&source));
+        error.0.source = Some(Arc::new(source));
+        error
+    }
+
+    /// Names the address, unless an inner layer already did.
+    #[must_use]
+    pub fn at(mut self, address: impl Into<String>) -> Self {
+        if self.0.address.is_none() {
+            self.0.address = Some(address.into());
+        }
+        self
+    }
+
+    /// Says what would help.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Points at the place in the text.
+    #[must_use]
+    pub fn place(mut self, text: &Arc<[u8]>, span: Span) -> Self {
+        if self.0.place.is_none() {
+            self.0.place = Some(Place { text: Arc::clone(text), span });
+        }
+        self
+    }
+
+    /// Marks the error as shown already, so that it is told once.
+    #[must_use]
+    pub fn logged(mut self) -> Self {
+        self.0.logged = true;
+        self
+    }
+
+    /// Whether somebody has told it already.
+    pub fn is_logged(&self) -> bool {
+        self.0.logged
+    }
+
+    /// The family.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was being done.
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// The address as written, if known.
+    pub fn address(&self) -> Option<&str> {
+        self.0.address.as_deref()
+    }
+
+    /// The bare message, without address and phase.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What would help, if anything is known to.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The place in the text, for text errors.
+    pub fn location(&self) -> Option<&Place> {
+        self.0.place.as_ref()
+    }
+
+    /// The operating system's number, see errno(3).
+    pub fn errno(&self) -> Option<i32> {
+        self.0.source.as_ref().and_then(|source| source.raw_os_error())
+    }
+
+    /// The operating system's error kind.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        self.0.source.as_ref().map(|source| source.kind())
+    }
+
+    /// The text with a caret under the place and the hint, as further lines after the message.
+    ///
+    /// Empty when there is neither a place nor a hint. Control bytes of the text are escaped.
+    pub fn detail(&self) -> String {
+        let mut lines = String::new();
+        if let Some(place) = &self.0.place {
+            let (line, start, width) = underline(place);
+            lines.push_str(&format!("  {line}\n  {}{}", " ".repeat(start), "^".repeat(width)));
+        }
+        if let Some(hint) = &self.0.hint {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.push_str("  hint: ");
+            lines.push_str(hint);
+        }
+        lines
+    }
+}
+
+/// The operating system's words, capitalised as strerror(3) has them, without Rust's "(os error N)".
+pub fn system_message(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// Bytes as printable text: control bytes and what is not UTF-8 become `\xNN`.
+pub fn printable(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                let mut buffer = [0; 4];
+                for byte in c.encode_utf8(&mut buffer).bytes() {
+                    out.push_str(&format!("\\x{byte:02x}"));
+                }
+            } else {
+                out.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// The printable text of a place, the column of its first character and how many are meant.
+fn underline(place: &Place) -> (String, usize, usize) {
+    let end = place.text.len();
+    let (from, to) = (place.span.start.min(end), place.span.end.min(end));
+    let column = printable(&place.text[..from]).chars().count();
+    let width = printable(&place.text[from..to.max(from)]).chars().count().max(1);
+    (printable(&place.text), column, width)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        if let Some(address) = &inner.address {
+            write!(f, "{address}: ")?;
+        }
+        if !matches!(inner.kind, ErrorKind::Address | ErrorKind::Usage) {
+            write!(f, "{}: ", inner.phase.word())?;
+        }
+        f.write_str(&inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}, {self}", self.0.kind)?;
+        if let Some(hint) = &self.0.hint {
+            write!(f, "; {hint}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

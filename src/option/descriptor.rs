@@ -1,0 +1,4 @@
+//! Options of the group.
+
+crate::options! {
+}

@@ -1,0 +1,7 @@
+//! Every `unsafe` block of the crate, and what nix and socket2 have no safe call for. Each block says why
+//! it is sound.
+#![allow(unsafe_code, reason = "this is the one place for it")]
+
+pub mod fd;
+pub mod io;
+pub mod terminal;
