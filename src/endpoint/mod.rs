@@ -3,7 +3,10 @@
 //! A kind's `plan` function turns a checked [`Request`] into an [`Opener`]; it opens nothing. The opener is
 //! then used as often as wanted: by `retry`, by `fork`, by every session of a listener.
 
+pub mod identity;
 mod plan;
+mod program;
+pub mod pty;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -160,7 +163,7 @@ pub trait Accept: Send {
 }
 
 /// All kinds, file by file. The only place they are listed.
-pub static KINDS: &[&[Kind]] = &[];
+pub static KINDS: &[&[Kind]] = &[program::KINDS, pty::KINDS];
 
 /// Every kind.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

@@ -3,5 +3,7 @@
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
 pub mod fd;
+pub mod identity;
 pub mod io;
+pub mod process;
 pub mod terminal;
