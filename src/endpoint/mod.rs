@@ -127,6 +127,8 @@ pub struct Context {
     pub log: Log,
     /// Variables for children: who the peer of the other side is, and so on. Shared, since sessions are many.
     pub environment: Arc<Vec<(String, std::ffi::OsString)>>,
+    /// Whether channels are to say who their peer is ([`Channel::environment`]): it costs system calls.
+    pub environment_wanted: bool,
     /// The descriptors of the channel that was opened before, for `nofork`: to read from, to write to.
     pub other: Option<(std::os::fd::RawFd, std::os::fd::RawFd)>,
 }

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::channel::Class;
 
@@ -112,6 +114,14 @@ pub fn borrow(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     // SAFETY: the number is open. The user named it as one of the process's inherited descriptors,
     // which nothing in this crate ever closes.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Registers a descriptor with the runtime's epoll, for reading and writing; gives it back when that fails.
+pub fn register(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    // SAFETY: an `OwnedFd` is open and always returns the same number, until the `AsyncFd` that owns it
+    // is dropped.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+    registered.map_err(|error| error.into_parts())
 }
 
 /// Takes over a descriptor that a system call has just returned.
