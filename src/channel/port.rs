@@ -114,6 +114,9 @@ impl Port {
     pub fn shared(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> io::Result<Self> {
         let class = sys::fd::classify(fd)?;
         let number = fd.as_raw_fd();
+        // Never more than it was opened for: a pipe we hold the other end of would have no end.
+        let (readable, writable) = sys::fd::access(fd)?;
+        let (reads, writes) = (reads && readable, writes && writable);
         let mut port = if class == Class::File {
             Self::register(fd.try_clone_to_owned()?, class, Mode::Ready)
         } else if class.is_socket() {

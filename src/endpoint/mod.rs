@@ -3,7 +3,11 @@
 //! A kind's `plan` function turns a checked [`Request`] into an [`Opener`]; it opens nothing. The opener is
 //! then used as often as wanted: by `retry`, by `fork`, by every session of a listener.
 
+mod file;
+mod pipe;
 mod plan;
+mod stdio;
+mod text;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -162,7 +166,7 @@ pub trait Accept: Send {
 }
 
 /// All kinds, file by file. The only place they are listed.
-pub static KINDS: &[&[Kind]] = &[];
+pub static KINDS: &[&[Kind]] = &[file::KINDS, pipe::KINDS, stdio::KINDS, text::KINDS];
 
 /// Every kind.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

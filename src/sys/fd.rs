@@ -58,6 +58,12 @@ pub fn set_status_flag(fd: BorrowedFd<'_>, flag: OFlag, on: bool) -> io::Result<
     Ok(())
 }
 
+/// Whether it was opened for reading and for writing.
+pub fn access(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
+    let mode = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
+    Ok((mode != OFlag::O_WRONLY, mode != OFlag::O_RDONLY))
+}
+
 /// Opens the same file once more, with `O_NONBLOCK` on a description of its own. Works for pipes and
 /// devices where /proc is mounted and the permissions allow it.
 pub fn reopen_nonblocking(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> io::Result<OwnedFd> {
