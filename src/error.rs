@@ -226,6 +226,16 @@ impl Error {
         self.0.source.as_ref().map(|source| source.kind())
     }
 
+    /// The line scripts look for: the address and what is wrong with it, without the phase.
+    pub fn line(&self) -> String {
+        match &self.0.address {
+            Some(address) if !matches!(self.0.kind, ErrorKind::Address | ErrorKind::Usage) => {
+                format!("{address}: {}", self.0.message)
+            }
+            _ => self.0.message.clone(),
+        }
+    }
+
     /// The text with a caret under the place and the hint, as further lines after the message.
     ///
     /// Empty when there is neither a place nor a hint. Control bytes of the text are escaped.

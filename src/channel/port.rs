@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
 use super::{Sink, Source};
 use crate::option::{Flow, Shut};
@@ -114,6 +114,9 @@ impl Port {
     pub fn shared(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> io::Result<Self> {
         let class = sys::fd::classify(fd)?;
         let number = fd.as_raw_fd();
+        // Never more than it was opened for: a pipe we hold the other end of would have no end.
+        let (readable, writable) = sys::fd::access(fd)?;
+        let (reads, writes) = (reads && readable, writes && writable);
         let mut port = if class == Class::File {
             Self::register(fd.try_clone_to_owned()?, class, Mode::Ready)
         } else if class.is_socket() {
@@ -132,18 +135,13 @@ impl Port {
         if class == Class::File {
             return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number });
         }
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match AsyncFd::try_with_interest(fd, interest) {
+        match sys::fd::register(fd) {
             Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number }),
-            Err(error) => {
-                let (fd, error) = error.into_parts();
-                // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
-                if error.raw_os_error() == Some(libc::EPERM) {
-                    Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number })
-                } else {
-                    Err(error)
-                }
+            // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
+            Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
+                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number })
             }
+            Err((_, error)) => Err(error),
         }
     }
 
@@ -254,6 +252,31 @@ impl Port {
     /// Moves up to `most` bytes out of `pipe`, which holds at least that many, without copying.
     pub fn poll_splice_in(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
         self.poll_call(cx, true, |fd| sys::io::splice(pipe, fd, most), |_| false)
+    }
+
+    /// Moves up to `most` bytes straight to `sink` without copying; one of the two is a pipe.
+    ///
+    /// `WouldBlock` may mean that this has nothing or that the sink has no room, so both are asked
+    /// before the readiness of either is forgotten.
+    pub fn poll_splice_to(&self, cx: &mut Context<'_>, sink: &Self, most: usize) -> Poll<io::Result<usize>> {
+        loop {
+            let (Registered::Polled(from), Registered::Polled(to)) = (&self.fd, &sink.fd) else {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+            };
+            let mut readable = ready!(from.poll_read_ready(cx))?;
+            let mut writable = ready!(to.poll_write_ready(cx))?;
+            match sys::io::splice(self.as_fd(), sink.as_fd(), most) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !sys::fd::ready_now(self.as_fd(), false) {
+                        readable.clear_ready();
+                    } else if !sys::fd::ready_now(sink.as_fd(), true) {
+                        writable.clear_ready();
+                    }
+                }
+                result => return Poll::Ready(result),
+            }
+        }
     }
 }
 

@@ -3,10 +3,14 @@
 //! A kind's `plan` function turns a checked [`Request`] into an [`Opener`]; it opens nothing. The opener is
 //! then used as often as wanted: by `retry`, by `fork`, by every session of a listener.
 
+mod file;
 pub mod identity;
+mod pipe;
 mod plan;
 mod program;
 pub mod pty;
+mod stdio;
+mod text;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -130,6 +134,8 @@ pub struct Context {
     pub log: Log,
     /// Variables for children: who the peer of the other side is, and so on. Shared, since sessions are many.
     pub environment: Arc<Vec<(String, std::ffi::OsString)>>,
+    /// Whether channels are to say who their peer is ([`Channel::environment`]): it costs system calls.
+    pub environment_wanted: bool,
     /// The descriptors of the channel that was opened before, for `nofork`: to read from, to write to.
     pub other: Option<(std::os::fd::RawFd, std::os::fd::RawFd)>,
 }
@@ -163,7 +169,8 @@ pub trait Accept: Send {
 }
 
 /// All kinds, file by file. The only place they are listed.
-pub static KINDS: &[&[Kind]] = &[program::KINDS, pty::KINDS];
+pub static KINDS: &[&[Kind]] =
+    &[file::KINDS, pipe::KINDS, program::KINDS, pty::KINDS, stdio::KINDS, text::KINDS];
 
 /// Every kind.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
@@ -25,7 +24,7 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::Log;
 use crate::notice;
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment, Settings};
-use crate::sys::terminal;
+use crate::sys::{self, terminal};
 
 /// The kinds of this file.
 pub(super) static KINDS: &[Kind] = &[Kind {
@@ -122,7 +121,7 @@ impl Terminal {
             };
             if let Ok(Ok(mut ready)) = tokio::time::timeout(interval, opened.readable()).await {
                 // What it was does not matter, only that it is read.
-                let _ = opened.get_ref().read_events();
+                let _ = sys::io::read(opened.get_ref().as_fd(), &mut [0; 1024]);
                 ready.clear_ready();
             }
         }
@@ -151,10 +150,10 @@ impl Terminal {
 }
 
 /// Tells when `path` is opened; inotify(7).
-fn watch_opening(path: &Path) -> io::Result<AsyncFd<Inotify>> {
+fn watch_opening(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     inotify.add_watch(path, AddWatchFlags::IN_OPEN)?;
-    AsyncFd::with_interest(inotify, Interest::READABLE)
+    sys::fd::register(inotify.into()).map_err(|(_, error)| error)
 }
 
 /// A symbolic link to a slave, removed when dropped if it still points there.

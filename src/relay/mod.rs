@@ -33,6 +33,15 @@ pub struct Relay {
     pub log: Log,
     /// What was moved so far, over all sessions; may be read at any time.
     pub totals: Arc<Totals>,
+    /// Signals passed on to programs.
+    signals: tokio::sync::broadcast::Sender<i32>,
+}
+
+impl Relay {
+    /// A relay between two checked addresses. Nothing is opened before [`Relay::run`].
+    pub fn new(left: Plan, right: Plan, settings: Settings, log: Log) -> Self {
+        Self { left, right, settings, log, totals: Arc::default(), signals: tokio::sync::broadcast::Sender::new(8) }
+    }
 }
 
 /// Which ways bytes are moved.

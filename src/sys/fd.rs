@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::channel::Class;
 
@@ -54,6 +56,12 @@ pub fn set_status_flag(fd: BorrowedFd<'_>, flag: OFlag, on: bool) -> io::Result<
         fcntl(fd, FcntlArg::F_SETFL(wanted))?;
     }
     Ok(())
+}
+
+/// Whether it was opened for reading and for writing.
+pub fn access(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
+    let mode = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
+    Ok((mode != OFlag::O_WRONLY, mode != OFlag::O_RDONLY))
 }
 
 /// Opens the same file once more, with `O_NONBLOCK` on a description of its own. Works for pipes and
@@ -112,6 +120,14 @@ pub fn borrow(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     // SAFETY: the number is open. The user named it as one of the process's inherited descriptors,
     // which nothing in this crate ever closes.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Registers a descriptor with the runtime's epoll, for reading and writing; gives it back when that fails.
+pub fn register(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    // SAFETY: an `OwnedFd` is open and always returns the same number, until the `AsyncFd` that owns it
+    // is dropped.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+    registered.map_err(|error| error.into_parts())
 }
 
 /// Takes over a descriptor that a system call has just returned.

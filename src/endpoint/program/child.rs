@@ -3,8 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::channel::Attached;
@@ -70,7 +68,9 @@ impl Child {
 
     /// Follows a process that works on the descriptors of the other channel.
     pub fn handed_over(process: Process, settings: &Settings) -> Self {
-        Self { handed_over: true, ..Self::new(process, settings, None) }
+        let mut child = Self::new(process, settings, None);
+        child.handed_over = true;
+        child
     }
 
     /// Lets go of the output, so that the program sees it closed, and says who held it until now.
@@ -159,7 +159,7 @@ async fn ended_within(process: &mut Process, patience: Option<Duration>) -> Opti
         return Some(outcome);
     }
     let deadline = patience.map(|patience| Instant::now() + patience);
-    let watch = process.pidfd().try_clone_to_owned().and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE));
+    let watch = process.pidfd().try_clone_to_owned().and_then(|fd| sys::fd::register(fd).map_err(|(_, error)| error));
     match (watch, deadline) {
         (Ok(watch), Some(deadline)) => {
             let _ = timeout_at(deadline, watch.readable()).await;
