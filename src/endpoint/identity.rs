@@ -187,22 +187,16 @@ pub(super) fn for_child(identity: &Identity) -> Result<(Setup, Vec<(String, OsSt
     let account = delayed.as_ref().or(late.as_ref()).or(early.as_ref()).map(Account::environment);
     let of = |account: Option<Account>| account.map(|account| account.credentials);
     let first = [of(early), Some(ids(identity.setgid_early.as_ref(), identity.setuid_early.as_ref())?)];
-    let second = [
-        Some(ids(identity.setgid.as_ref(), None)?),
-        of(late),
-        of(delayed),
-        Some(ids(None, identity.setuid.as_ref())?),
+    let second =
+        [Some(ids(identity.setgid.as_ref(), None)?), of(late), of(delayed), Some(ids(None, identity.setuid.as_ref())?)];
+    let mut setup = Setup::default();
+    setup.namespace = identity.netns.as_deref().map(open_namespace).transpose()?;
+    setup.umask = identity.umask;
+    setup.directory = identity.chdir.as_deref().map(c_path).transpose()?;
+    setup.roots = vec![
+        (early_root.as_deref().map(c_path).transpose()?, changes(first)),
+        (identity.chroot.as_deref().map(c_path).transpose()?, changes(second)),
     ];
-    let setup = Setup {
-        namespace: identity.netns.as_deref().map(open_namespace).transpose()?,
-        umask: identity.umask,
-        directory: identity.chdir.as_deref().map(c_path).transpose()?,
-        roots: vec![
-            (early_root.as_deref().map(c_path).transpose()?, changes(first)),
-            (identity.chroot.as_deref().map(c_path).transpose()?, changes(second)),
-        ],
-        ..Setup::default()
-    };
     Ok((setup, account.unwrap_or_default()))
 }
 
@@ -367,8 +361,7 @@ mod tests {
             let _tell = tell;
             std::future::pending::<Result<()>>().await
         };
-        let given_up =
-            tokio::time::timeout(Duration::from_millis(50), opened(pty(), &settings, false, open)).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(50), opened(pty(), &settings, false, open)).await;
         assert!(given_up.is_err());
         tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
     }

@@ -38,7 +38,8 @@ impl Credentials {
         }
         if let Some(user) = self.user {
             setresuid(user, user, user)?;
-            if !user.is_root() && setresuid(Uid::from_raw(u32::MAX), Uid::from_raw(0), Uid::from_raw(u32::MAX)).is_ok() {
+            if !user.is_root() && setresuid(Uid::from_raw(u32::MAX), Uid::from_raw(0), Uid::from_raw(u32::MAX)).is_ok()
+            {
                 return Err(Errno::EPERM);
             }
         }
@@ -123,7 +124,8 @@ fn account_below(root: &Path, number: Uid) -> io::Result<Account> {
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     };
     let name = String::from_utf8_lossy(fields[0]).into_owned();
-    let number_of = |field: &[u8]| std::str::from_utf8(field).ok().and_then(|text| text.parse().ok()).map(Gid::from_raw);
+    let number_of =
+        |field: &[u8]| std::str::from_utf8(field).ok().and_then(|text| text.parse().ok()).map(Gid::from_raw);
     let Some(group) = number_of(fields[3]) else { return Err(unknown("group", &wanted)) };
     let mut groups = vec![group];
     // A root without group(5) is a root without supplementary groups.

@@ -368,9 +368,7 @@ fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32, flags: libc::c_uint) ->
 /// without close_range(2) or its flag (before Linux 5.11).
 fn close_on_exec(first: RawFd, limit: RawFd) {
     // SAFETY: close_range(2) takes integers; with this flag it closes nothing now.
-    let result = unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 {
         return;
     }

@@ -84,40 +84,41 @@ impl Child {
     }
 
     async fn end(&mut self, log: &Log, end_close: bool) -> Result<()> {
+        // While `output` is held the program cannot see its channel closed: how it has ended until now is
+        // its own doing.
+        let by_itself = self.process.as_mut().and_then(Process::reap);
         let standing = self.let_go();
         let Some(process) = &mut self.process else { return Ok(()) };
-        let patience = match standing {
-            _ if end_close => Some(Duration::ZERO),
-            Standing::Independent => None,
-            Standing::Finished => Some(FINISHING),
-            Standing::CutOff => Some(CUT_OFF),
-            Standing::Fed => Some(DIGESTING),
-        };
-        let outcome = ended_within(process, patience).await;
-        if outcome.is_none() && end_close {
-            self.leave();
-            return Ok(());
-        }
         let pid = process.pid();
+        let outcome = match standing {
+            _ if by_itself.is_some() || end_close => by_itself,
+            Standing::Independent => ended_within(process, None).await,
+            Standing::Finished => ended_within(process, Some(FINISHING)).await,
+            Standing::Fed => ended_within(process, Some(DIGESTING)).await,
+            // What one does that was cut off, even if it fails, is our doing.
+            Standing::CutOff => ended_within(process, Some(CUT_OFF)).await.map(|_| Outcome::Exited(0)),
+        };
+        if end_close {
+            self.leave();
+            return outcome.map_or(Ok(()), |outcome| judge(outcome, pid, log));
+        }
         if outcome.is_none() {
             if standing == Standing::Fed {
-                warning!(log, "child {pid} has not ended within {} s after its input: terminating", DIGESTING.as_secs());
+                warning!(
+                    log,
+                    "child {pid} has not ended within {} s after its input: terminating",
+                    DIGESTING.as_secs()
+                );
             }
-            info!(log, "kill({pid}, SIGTERM)");
-            process.signal(libc::SIGTERM);
-            if ended_within(process, Some(GRACE)).await.is_none() {
-                info!(log, "kill({pid}, SIGKILL)");
-                process.signal(libc::SIGKILL);
-                ended_within(process, Some(KILLING)).await;
-            }
+            terminate(process, log).await;
         }
         // What the program has left running and that let go of the channel is none of our business; what
         // still held it would stay for nothing.
-        if standing == Standing::CutOff && !end_close {
+        if standing == Standing::CutOff {
             end_group(process).await;
         }
         self.leave();
-        outcome.map_or(Ok(()), |outcome| judge(outcome, standing, pid, log))
+        outcome.map_or(Ok(()), |outcome| judge(outcome, pid, log))
     }
 
     /// Nothing more is done to it, but it is waited for when it ends.
@@ -180,6 +181,18 @@ async fn ended_within(process: &mut Process, patience: Option<Duration>) -> Opti
     process.reap()
 }
 
+/// Ends it: TERM, [`GRACE`], KILL.
+async fn terminate(process: &mut Process, log: &Log) {
+    let pid = process.pid();
+    info!(log, "kill({pid}, SIGTERM)");
+    process.signal(libc::SIGTERM);
+    if ended_within(process, Some(GRACE)).await.is_none() {
+        info!(log, "kill({pid}, SIGKILL)");
+        process.signal(libc::SIGKILL);
+        ended_within(process, Some(KILLING)).await;
+    }
+}
+
 /// Ends what is left of the group of a process that has ended: TERM, [`GRACE`], KILL.
 async fn end_group(process: &Process) {
     if !process.group_is_alive() {
@@ -197,24 +210,12 @@ async fn end_group(process: &Process) {
 }
 
 /// Whether an end that was not our doing is a failure.
-fn judge(outcome: Outcome, standing: Standing, pid: i32, log: &Log) -> Result<()> {
-    /// What shells make of a command's death by a signal, see sh(1p), 2.8.2.
-    const BY_SIGNAL: i32 = 128;
+fn judge(outcome: Outcome, pid: i32, log: &Log) -> Result<()> {
     let text = match outcome {
         Outcome::Exited(0) | Outcome::Unknown => return Ok(()),
         Outcome::Exited(status) => format!("child {pid} exited with status {status}"),
         Outcome::Signalled(signal) => format!("child {pid} exited on signal {signal}"),
     };
-    let signal = match outcome {
-        Outcome::Signalled(signal) => signal,
-        Outcome::Exited(status) => status - BY_SIGNAL,
-        Outcome::Unknown => 0,
-    };
-    // One that still wrote, or still had its terminal, has died of our closing it.
-    if standing == Standing::CutOff && matches!(signal, libc::SIGPIPE | libc::SIGHUP) {
-        info!(log, "waitpid(): {text}");
-        return Ok(());
-    }
     warning!(log, "waitpid(): {text}");
     Err(Error::new(ErrorKind::Child, Phase::Wait, text).logged())
 }

@@ -59,8 +59,10 @@ impl Ends {
 
     fn pipes(options: &Options, direction: Direction) -> Result<Self> {
         let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::open(Phase::Open, errno.into()));
-        let (from, output) = if direction.reads() { pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
-        let (input, to) = if direction.writes() { pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
+        let (from, output) =
+            if direction.reads() { pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
+        let (input, to) =
+            if direction.writes() { pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
         for fd in [&from, &to].into_iter().flatten() {
             apply(options, fd.as_fd())?;
         }
