@@ -5,7 +5,7 @@
 //!
 //! - `chdir`, `umask` and `netns` hold while the endpoint is opened and must not be seen by other
 //!   sessions or threads. It is opened on a thread of its own that shares neither working directory nor
-//!   mask with the others (unshare(2), CLONE_FS) and alone enters the namespace (setns(2) is per thread),
+//!   mask with the others (unshare(2), `CLONE_FS`) and alone enters the namespace (setns(2) is per thread),
 //!   while the runtime's own thread goes on driving I/O. Host names are looked up on other threads, so
 //!   outside the namespace.
 //! - the others change the whole process, for good. The command line may do that; a library may not.

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, chdir, chroot, getpgrp, setpgid, setsid, tcgetpgrp};
+use nix::unistd::{Pid, chdir, chroot, setpgid, setsid};
 
 use super::identity::Credentials;
 
@@ -105,7 +105,7 @@ pub struct Setup {
     pub terminal: Option<RawFd>,
     /// Descriptors, and the numbers they get in the child. All others above 2 are closed by execve(2).
     descriptors: Vec<(Arc<OwnedFd>, RawFd)>,
-    /// Where to stop when the kernel has no close_range(2).
+    /// Where to stop when the kernel has no `close_range(2)`.
     limit: RawFd,
 }
 
@@ -239,7 +239,7 @@ impl Process {
         self.pid.as_raw()
     }
 
-    /// A descriptor that becomes readable when it has ended; see pidfd_open(2).
+    /// A descriptor that becomes readable when it has ended; see `pidfd_open(2)`.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -261,7 +261,8 @@ impl Process {
     /// Sends a signal to the process, and to all of its group where that is its own. Errors mean that
     /// nobody is left to signal.
     pub fn signal(&self, signal: i32) {
-        if !(self.leads && self.signal_group(signal)) && !self.reaped {
+        let all = self.leads && self.signal_group(signal);
+        if !all && !self.reaped {
             let _ = pidfd_send_signal(self.pidfd.as_fd(), signal, 0);
         }
     }
@@ -307,21 +308,12 @@ impl Process {
     }
 }
 
-/// Whether the terminal that controls this process has this process's group in the foreground. A child
-/// in a group of its own would then be stopped by SIGTTIN when it asks the user something through
-/// /dev/tty, as ssh(1) asks for passwords.
-pub fn is_foreground() -> bool {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    nix::fcntl::open("/dev/tty", flags, Mode::empty())
-        .is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
-}
-
 /// A copy of `fd` whose number is at least `number`, closed on exec.
 pub fn duplicate_above(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<OwnedFd> {
     super::fd::own(fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(number))?)
 }
 
-/// The flag of pidfd_send_signal(2) that means the group; Linux 6.9.
+/// The flag of `pidfd_send_signal(2)` that means the group; Linux 6.9.
 const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
 
 fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
@@ -365,7 +357,7 @@ fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32, flags: libc::c_uint) ->
 }
 
 /// Marks all descriptors from `first` on to be closed by execve(2). `limit` bounds the search on kernels
-/// without close_range(2) or its flag (before Linux 5.11).
+/// without `close_range(2)` or its flag (before Linux 5.11).
 fn close_on_exec(first: RawFd, limit: RawFd) {
     // SAFETY: close_range(2) takes integers; with this flag it closes nothing now.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
@@ -385,7 +377,7 @@ fn put(fd: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
     Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
 }
 
-/// TIOCSCTTY; see ioctl_tty(2). It puts the session leader's group in the foreground, too.
+/// TIOCSCTTY; see `ioctl_tty(2)`. It puts the session leader's group in the foreground, too.
 fn take_terminal(number: RawFd) -> Result<(), Errno> {
     // SAFETY: the argument is an integer: do not steal the terminal from another session.
     Errno::result(unsafe { libc::ioctl(number, libc::TIOCSCTTY, 0) }).map(drop)

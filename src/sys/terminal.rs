@@ -57,11 +57,20 @@ pub fn make_raw(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(tcsetattr(fd, SetArg::TCSANOW, &settings)?)
 }
 
-/// Makes the terminal the controlling one of this process, which must lead its session; ioctl_tty(2), TIOCSCTTY.
+/// Makes the terminal the controlling one of this process, which must lead its session; `ioctl_tty(2)`, TIOCSCTTY.
 pub fn take(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: the argument is an integer: do not steal the terminal from another session.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether the terminal that controls this process has this process's group in the foreground. A child
+/// in a group of its own would then be stopped by SIGTTIN when it asks the user something through
+/// /dev/tty, as ssh(1) asks for passwords.
+pub fn is_foreground() -> bool {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    nix::fcntl::open("/dev/tty", flags, nix::sys::stat::Mode::empty())
+        .is_ok_and(|terminal| nix::unistd::tcgetpgrp(&terminal).is_ok_and(|group| group == nix::unistd::getpgrp()))
 }
 
 /// What a master knows about its slave.

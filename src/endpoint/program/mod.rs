@@ -82,10 +82,7 @@ struct Program {
     process_wide: bool,
 }
 
-fn plan(
-    request: &Request<'_>,
-    read: fn(Option<&[u8]>, &ProgramSettings) -> Result<CommandLine>,
-) -> Result<Opener> {
+fn plan(request: &Request<'_>, read: fn(Option<&[u8]>, &ProgramSettings) -> Result<CommandLine>) -> Result<Opener> {
     let settings = &request.options.settings;
     let transport = match settings.program.transport {
         // `ptmx` and `openpty` alone ask for a pseudo terminal as well.
@@ -201,7 +198,7 @@ impl Program {
         setup.session = program.setsid;
         setup.group = match program.process_group {
             Some(group) => Some(founded(group)),
-            None if program.setsid || process::is_foreground() => None,
+            None if program.setsid || sys::terminal::is_foreground() => None,
             None => Some(0),
         };
         if program.ctty && !program.setsid {

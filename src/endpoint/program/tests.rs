@@ -425,7 +425,7 @@ async fn it_leads_a_group_unless_told_otherwise() {
     // In the foreground of a terminal it shares our group, or it could not ask the user anything.
     let mut channel = started("SYSTEM", "echo $$; read x", Settings::default()).await;
     let pid = read_pid(&mut channel).await;
-    let expected = if process::is_foreground() { nix::unistd::getpgrp().as_raw() } else { pid };
+    let expected = if sys::terminal::is_foreground() { nix::unistd::getpgrp().as_raw() } else { pid };
     assert_eq!(process_stat(pid).unwrap().2, expected);
     finished(channel).await.unwrap();
 }
