@@ -156,7 +156,7 @@ pub async fn run(
         tokio::select! {
             biased;
             ended = drive(&mut moving, stop) => ended,
-            never = relay.pass_signals_to(programs) => match never {},
+            never = Box::pin(relay.pass_signals_to(programs)) => match never {},
         }
     } else {
         drive(&mut moving, stop).await
