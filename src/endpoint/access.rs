@@ -57,11 +57,11 @@ impl Gate {
             return Some("range option");
         }
         if let Some(port) = self.source_port
-            && !inet.is_some_and(|peer| peer.port() == port)
+            && inet.is_none_or(|peer| peer.port() != port)
         {
             return Some("wrong sourceport");
         }
-        if self.low_port && !inet.is_some_and(|peer| peer.port() < 1024) {
+        if self.low_port && inet.is_none_or(|peer| peer.port() >= 1024) {
             return Some("lowport option");
         }
         let (Some(tables), Some(peer)) = (&self.tables, inet) else { return None };

@@ -80,7 +80,7 @@ impl Listener {
     /// The name of this end of a connection.
     fn local_name(&self, fd: BorrowedFd<'_>) -> Name {
         self.local.clone().unwrap_or_else(|| {
-            SockRef::from(&fd).local_addr().map_or(Name::Other(libc::AF_UNSPEC as u16), |local| Name::from(&local))
+            SockRef::from(&fd).local_addr().map_or(Name::Unknown, |local| Name::from(&local))
         })
     }
 

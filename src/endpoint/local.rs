@@ -76,8 +76,8 @@ pub(super) fn split(text: &[u8]) -> Result<(Option<Host>, Option<Service>)> {
         Some(b'[') => text.iter().position(|byte| *byte == b']').map_or(text.len(), |end| end + 1),
         _ => 0,
     };
-    let colons = text[after_brackets..].iter().filter(|byte| **byte == b':').count();
-    if after_brackets == 0 && colons > 1 {
+    let mut colons = text[after_brackets..].iter().filter(|byte| **byte == b':');
+    if after_brackets == 0 && colons.nth(1).is_some() {
         // Only an IPv6 address without brackets has more than one.
         return Ok((Some(Host::parse(text)?), None));
     }

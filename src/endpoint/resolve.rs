@@ -284,7 +284,9 @@ impl Target {
             }
             (Host::Name(host), Service::Port(port)) => {
                 let mut found = resolver.lookup(Some(host.clone()), None, self.only, passive).await?;
-                found.iter_mut().for_each(|address| address.set_port(*port));
+                for address in &mut found {
+                    address.set_port(*port);
+                }
                 found
             }
         };

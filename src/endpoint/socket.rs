@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::sockname::Name;
@@ -13,8 +12,8 @@ use super::{Context, Request};
 use crate::channel::{Channel, Class, Port};
 use crate::error::{Error, Phase, Result, system_message};
 use crate::log::Level;
-use crate::option::{DescriptorMoment, Options, SocketMoment, SocketSettings};
-use crate::{notice, sys};
+use crate::notice;
+use crate::option::{DescriptorMoment, Options, SocketMoment, SocketSettings, Value};
 
 /// How many clients may wait to be accepted. Listeners of socat(1) let 5 wait, and a burst of clients then
 /// loses SYN segments and waits a second or more for their repetition. The kernel lowers the number to
@@ -104,7 +103,8 @@ impl Attempt<'_> {
         self.options.on_socket(SocketMoment::BeforeConnect, socket.as_fd())?;
         let (log, number) = (&self.context.log, socket.as_raw_fd());
         notice!(log, "opening connection to {}", self.name);
-        let begun = establish(socket, self.remote, class);
+        let waits = !self.options.value("o-nonblock").is_some_and(Value::is_true);
+        let begun = establish(socket, self.remote, class, waits);
         let result = match self.options.settings.life.connect_timeout {
             None => begun.await,
             Some(limit) => {
@@ -130,9 +130,9 @@ impl Attempt<'_> {
 /// The first and the longest pause before a full queue of a UNIX listener is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// Connects without blocking. The port is registered with the runtime once only, after connect(2) was
+/// Connects without blocking; does not even wait for the connection to stand unless it `waits`. The port is registered with the runtime once only, after connect(2) was
 /// called: before, epoll would report a socket that is not connected as hung up.
-async fn establish(socket: Socket, remote: &SockAddr, class: Class) -> io::Result<Port> {
+async fn establish(socket: Socket, remote: &SockAddr, class: Class, waits: bool) -> io::Result<Port> {
     let mut pause = PAUSES.0;
     loop {
         match socket.connect(remote) {
@@ -148,7 +148,9 @@ async fn establish(socket: Socket, remote: &SockAddr, class: Class) -> io::Resul
         }
     }
     let port = Port::of_nonblocking(OwnedFd::from(socket), class)?;
-    port.connected().await?;
+    if waits {
+        port.connected().await?;
+    }
     Ok(port)
 }
 
@@ -156,11 +158,6 @@ async fn establish(socket: Socket, remote: &SockAddr, class: Class) -> io::Resul
 pub(super) fn dress(options: &Options, fd: BorrowedFd<'_>) -> Result<()> {
     options.on_descriptor(DescriptorMoment::Opened, fd)?;
     options.on_socket(SocketMoment::Connected, fd)?;
-    // Bits of open(2) that a socket can have; O_NONBLOCK is ours.
-    let flags = OFlag::from_bits_truncate(options.open_flags(0)) & (OFlag::O_APPEND | OFlag::O_ASYNC);
-    if !flags.is_empty() {
-        sys::fd::set_status_flag(fd, flags, true).map_err(|error| Error::open(Phase::Option, error))?;
-    }
     options.on_descriptor(DescriptorMoment::Late, fd)
 }
 

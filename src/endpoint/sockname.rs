@@ -27,6 +27,8 @@ pub(super) enum Name {
     Anonymous,
     /// Another family, by its number.
     Other(u16),
+    /// The system would not tell.
+    Unknown,
 }
 
 impl From<&SockAddr> for Name {
@@ -76,6 +78,7 @@ impl Name {
             Self::Abstract(name) => without_nul(name),
             Self::Anonymous => ANONYMOUS.into(),
             Self::Other(family) => format!("AF={family}").into(),
+            Self::Unknown => "<unknown>".into(),
         }
     }
 }
@@ -115,6 +118,7 @@ impl fmt::Display for Name {
             }
             Self::Anonymous => write!(f, "AF={} \"{ANONYMOUS}\"", libc::AF_UNIX),
             Self::Other(family) => write!(f, "AF={family}"),
+            Self::Unknown => f.write_str("<unknown>"),
         }
     }
 }

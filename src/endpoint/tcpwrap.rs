@@ -1,8 +1,8 @@
-//! The access tables of the TCP wrappers: hosts.allow and hosts.deny, see hosts_access(5).
+//! The access tables of the TCP wrappers: hosts.allow and hosts.deny, see `hosts_access(5)`.
 //!
 //! The first rule of hosts.allow that matches grants access, else the first of hosts.deny that matches
 //! denies it, else access is granted. The tables are read for each client, so that changes count at once,
-//! as with libwrap. Of the options of hosts_options(5) `allow` and `deny` are known. A rule with anything
+//! as with libwrap. Of the options of `hosts_options(5)` `allow` and `deny` are known. A rule with anything
 //! else (a shell command, a netgroup, a user name) that would decide denies access and says why: what cannot
 //! be carried out must not let anybody in.
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -79,33 +79,23 @@ pub(super) fn bind(socket: &Socket, path: &Path, options: &Options) -> Result<Op
 /// Applies owner, group and mode to the new name. A listener does not listen yet, so nobody can connect
 /// before this is done.
 fn dress(path: &Path, options: &Options) -> Result<()> {
-    // Not through the name, which others may replace in a directory they can write to.
-    let pinned = ["user", "group", "perm"].iter().any(|name| options.has(name)) && !options.has("unlink-late");
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let fd = if pinned || options.settings.file.mode.is_some() {
-        nix::fcntl::open(path, flags, Mode::empty()).ok()
-    } else {
-        None
-    };
-    let own = fd.as_ref().map(own_path).filter(|own| own.exists());
-    let direct = own.as_deref().unwrap_or(path);
-    options.on_path(PathMoment::AfterOpen, if pinned { direct } else { path })?;
-    if let Some(mode) = options.settings.file.mode {
-        let late = match std::fs::set_permissions(direct, std::fs::Permissions::from_mode(mode)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && options.has("unlink-late") => Ok(()),
-            result => result,
-        };
-        late.map_err(|error| Error::open(Phase::Option, error))?;
+    let owned = ["user", "group", "perm"].iter().any(|name| options.has(name));
+    if !owned || options.has("unlink-late") {
+        return options.on_path(PathMoment::AfterOpen, path);
     }
-    Ok(())
+    // Not through the name, which others may replace in a directory they can write to.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let fd = nix::fcntl::open(path, flags, Mode::empty()).map_err(|error| Error::open(Phase::Option, error.into()))?;
+    let pinned = Some(own_path(&fd)).filter(|pinned| pinned.exists());
+    options.on_path(PathMoment::AfterOpen, pinned.as_deref().unwrap_or(path))
 }
 
 /// Runs the options that come before the name exists.
 fn make_way(path: &Path, options: &Options) -> Result<()> {
-    options.on_path(PathMoment::Early, path)?;
     if options.settings.file.unlink_early {
         remove_socket(path)?;
     }
+    options.on_path(PathMoment::Early, path)?;
     options.on_path(PathMoment::BeforeOpen, path)
 }
 

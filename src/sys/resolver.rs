@@ -26,7 +26,7 @@ pub struct Query {
 /// Looks a name up; blocks. The addresses come in the resolver's order (RFC 6724).
 ///
 /// # Errors
-/// The words of gai_strerror(3), or the system's error for `EAI_SYSTEM`.
+/// The words of `gai_strerror(3)`, or the system's error for `EAI_SYSTEM`.
 pub fn lookup(query: &Query, settings: &ResolverSettings) -> io::Result<Vec<SocketAddr>> {
     let _restored = Changed::apply(settings)?;
     // SAFETY: addrinfo is a plain C struct for which zero is a valid value of every field.
@@ -131,6 +131,8 @@ struct Changed(Option<State>);
 impl Changed {
     /// `RES_INIT` of resolv.h: the state has been read from resolv.conf.
     const INITIALISED: libc::c_ulong = 1;
+    #[allow(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
+    const IPV4: libc::sa_family_t = libc::AF_INET as libc::sa_family_t;
 
     fn apply(settings: &ResolverSettings) -> io::Result<Self> {
         if *settings == ResolverSettings::default() {
@@ -154,7 +156,7 @@ impl Changed {
         }
         if let Some(server) = settings.server {
             state.server_count = 1;
-            state.servers[0].sin_family = libc::AF_INET as libc::sa_family_t;
+            state.servers[0].sin_family = Self::IPV4;
             state.servers[0].sin_port = server.port().to_be();
             state.servers[0].sin_addr.s_addr = u32::from(*server.ip()).to_be();
         }
