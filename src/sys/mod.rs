@@ -4,4 +4,6 @@
 
 pub mod fd;
 pub mod io;
+pub mod resolver;
+pub mod socket;
 pub mod terminal;
