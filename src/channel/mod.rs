@@ -11,6 +11,7 @@ mod line_ends;
 mod memory;
 pub(crate) mod pool;
 mod port;
+mod sit_out;
 mod tap;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ pub use line_ends::{ReadLineEnds, WriteLineEnds};
 pub use memory::{Nothing, Stalled, Text};
 pub use pool::Buffer;
 pub use port::{Class, Port, PortSink, PortSource};
+pub use sit_out::SitOut;
 pub use tap::{Tap, Tapped};
 
 use crate::endpoint::{BoxFuture, Context};

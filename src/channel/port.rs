@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
 use super::{Sink, Source};
 use crate::option::{Flow, Shut};
@@ -209,6 +209,11 @@ impl Port {
             match call(self.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => match &mut guard {
+                    // The readiness of a hang-up cannot be cleared, but a master gets over it when its slave
+                    // is opened again: its users then start over with [`Port::duplicate`].
+                    Some(guard) if self.class == Class::Master && is_closed(guard.ready()) => {
+                        return Poll::Ready(Err(error));
+                    }
                     Some(guard) => guard.clear_ready(),
                     None => return Poll::Ready(Err(error)),
                 },
@@ -304,6 +309,15 @@ fn poll_ready<'a>(
     if write { fd.poll_write_ready(cx) } else { fd.poll_read_ready(cx) }
 }
 
+fn is_closed(ready: Ready) -> bool {
+    ready.is_read_closed() || ready.is_write_closed()
+}
+
+/// Whether a master has got over a hang-up, and has to be registered anew to be waited for.
+fn is_reopened(port: &Port, error: &io::Error) -> bool {
+    port.class == Class::Master && error.kind() == io::ErrorKind::WouldBlock
+}
+
 /// The reading end of a port.
 pub struct PortSource {
     port: Arc<Port>,
@@ -318,13 +332,17 @@ impl PortSource {
 }
 
 impl AsyncRead for PortSource {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let room = buf.initialize_unfilled();
             let wanted = room.len();
             let count = match ready!(self.port.poll_read(cx, room)) {
                 // The other side of a pseudo terminal was closed.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) && self.port.class == Class::Master => 0,
+                Err(error) if is_reopened(&self.port, &error) => {
+                    self.port = Arc::new(self.port.duplicate()?);
+                    continue;
+                }
                 result => result?,
             };
             // An empty message is not the end, unless asked for; a closed SEQPACKET connection is.
@@ -375,8 +393,13 @@ impl PortSink {
 
 impl AsyncWrite for PortSink {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(port) = &self.port else { return Poll::Ready(Err(Self::closed())) };
-        let count = ready!(port.poll_write(cx, buf))?;
+        let count = loop {
+            let Some(port) = &self.port else { return Poll::Ready(Err(Self::closed())) };
+            match ready!(port.poll_write(cx, buf)) {
+                Err(error) if is_reopened(port, &error) => self.port = Some(Arc::new(port.duplicate()?)),
+                result => break result?,
+            }
+        };
         if let Some(last) = buf[..count].last() {
             self.at_line_start = *last == b'\n';
         }
@@ -400,7 +423,8 @@ impl AsyncWrite for PortSink {
                 // The master is read as well: the program behind it is told the way a person would.
                 let end = sys::terminal::end_of_file(port.as_fd(), self.at_line_start);
                 if !end.is_empty() {
-                    ready!(port.poll_write(cx, &end))?;
+                    // A slave that was closed has nobody left to be told.
+                    let _ = ready!(port.poll_write(cx, &end));
                 }
             }
             Shut::Close => {

@@ -7,11 +7,14 @@ mod abstract_unix;
 mod accept_fd;
 mod access;
 mod file;
+pub mod identity;
 mod inet;
 mod listener;
 mod local;
 mod pipe;
 mod plan;
+mod program;
+pub mod pty;
 mod resolve;
 mod sockname;
 mod socket;
@@ -184,15 +187,17 @@ pub trait Accept: Send {
 
 /// All kinds, file by file. The only place they are listed.
 pub static KINDS: &[&[Kind]] = &[
-    file::KINDS,
-    pipe::KINDS,
-    stdio::KINDS,
-    text::KINDS,
-    tcp::KINDS,
-    unix::KINDS,
     abstract_unix::KINDS,
     accept_fd::KINDS,
+    file::KINDS,
+    pipe::KINDS,
+    program::KINDS,
+    pty::KINDS,
     socketpair::KINDS,
+    stdio::KINDS,
+    tcp::KINDS,
+    text::KINDS,
+    unix::KINDS,
 ];
 
 /// Every kind.

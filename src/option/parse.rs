@@ -77,6 +77,27 @@ impl Options {
         })
     }
 
+    /// Applies the settings of a terminal, all in one tcsetattr(3).
+    pub fn apply_terminal(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+        let mut settings = None;
+        for (row, value) in &self.given {
+            let Apply::Terminal(apply) = row.apply else { continue };
+            let failed = |error: io::Error| Error::open(Phase::Option, error).at(format!("option {}", row.name));
+            if settings.is_none() {
+                settings = Some(tcgetattr(fd).map_err(|errno| failed(errno.into()))?);
+            }
+            if let Some(settings) = &mut settings {
+                apply(settings, value).map_err(|text| failed(io::Error::other(text)))?;
+            }
+        }
+        match settings {
+            Some(settings) => tcsetattr(fd, SetArg::TCSANOW, &settings)
+                .map_err(|errno| Error::open(Phase::Option, errno.into())),
+            None => Ok(()),
+        }
+    }
+
     fn apply(&self, mut call: impl FnMut(&'static Row, &Value) -> Option<io::Result<()>>) -> Result<()> {
         for (row, value) in &self.given {
             if let Some(result) = call(row, value) {

@@ -3,7 +3,9 @@
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
 pub mod fd;
+pub mod identity;
 pub mod io;
+pub mod process;
 pub mod resolver;
 pub mod socket;
 pub mod terminal;
