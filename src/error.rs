@@ -149,6 +149,13 @@ impl Error {
         error
     }
 
+    /// Says it in better words than the operating system's; its number stays.
+    #[must_use]
+    pub fn worded(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Names the address, unless an inner layer already did.
     #[must_use]
     pub fn at(mut self, address: impl Into<String>) -> Self {

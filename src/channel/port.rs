@@ -166,6 +166,18 @@ impl Port {
         Self::register(fd, self.class, self.mode)
     }
 
+    /// Waits until a connection that connect(2) left in progress stands.
+    ///
+    /// # Errors
+    /// Why it does not (`SO_ERROR`).
+    pub async fn connected(&self) -> io::Result<()> {
+        if let Registered::Polled(fd) = &self.fd {
+            // The guard is dropped as it is: the first write need not wait again.
+            let _still_ready = fd.writable().await?;
+        }
+        socket2::SockRef::from(self).take_error()?.map_or(Ok(()), Err)
+    }
+
     /// Whether bytes wait to be read.
     pub fn has_unread(&self) -> bool {
         match self.class {

@@ -75,7 +75,7 @@ struct File {
 
 fn opener(request: &Request<'_>, manner: Manner) -> Opener {
     Opener::Connect(Box::new(File {
-        path: super::path_of(&request.spec.params[0]),
+        path: request.spec.params[0].path(),
         manner,
         direction: request.direction,
         options: Arc::clone(&request.options),
@@ -100,11 +100,7 @@ impl File {
         let exists = self.path.symlink_metadata().is_ok();
         let fd = open_patiently(&self.path, self.flags(exists), options).await?;
         options.on_path(PathMoment::AfterOpen, &self.path)?;
-        let restore = super::apply_to_descriptor(options, fd.as_fd())?;
-        super::lock(options, fd.as_fd(), context).await?;
-        options.on_descriptor(DescriptorMoment::Late, fd.as_fd())?;
-        let mut channel = open_channel(fd, self.direction, options)?;
-        channel.guards.extend(restore);
+        let mut channel = open_channel(fd, self.direction, options).await?;
         if options.settings.file.unlink_close == Some(true) {
             channel = channel.guarded(UnlinkGuard::new(&self.path).map_err(|error| Error::open(Phase::Open, error))?);
         }
@@ -112,7 +108,7 @@ impl File {
     }
 
     fn flags(&self, exists: bool) -> OFlag {
-        let access = access(self.direction, &self.options);
+        let access = OFlag::from_bits_retain(self.options.open_flags(access(self.direction).bits())) & OFlag::O_ACCMODE;
         let base = match self.manner {
             Manner::Open => access,
             Manner::Create => OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC,
@@ -124,11 +120,9 @@ impl File {
     }
 }
 
-/// The access mode: what an option says, else what the direction needs.
-pub(super) fn access(direction: Direction, options: &Options) -> OFlag {
-    let given = ["o-rdonly", "o-wronly", "o-rdwr"].iter().any(|name| options.has(name));
+/// The access mode the direction needs.
+pub(super) fn access(direction: Direction) -> OFlag {
     match direction {
-        _ if given => OFlag::empty(),
         Direction::Both => OFlag::O_RDWR,
         Direction::Read => OFlag::O_RDONLY,
         Direction::Write => OFlag::O_WRONLY,
@@ -148,7 +142,7 @@ pub(super) async fn open_patiently(path: &Path, flags: OFlag, options: &Options)
     loop {
         match nix::fcntl::open(path, flags_now, mode) {
             Ok(fd) => return Ok(fd),
-            Err(nix::errno::Errno::ENXIO) if is_fifo(path) && !options.has("o-nonblock") => {
+            Err(nix::errno::Errno::ENXIO) if is_fifo(path) && !options.settings.nonblock => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE);
             }
@@ -161,13 +155,19 @@ fn is_fifo(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
-/// A channel on a descriptor that is ours alone, in the direction it was opened for.
-pub(super) fn open_channel(fd: OwnedFd, direction: Direction, options: &Options) -> Result<Channel> {
+/// A channel on a descriptor that is ours alone, in the direction it was opened for, with its options.
+pub(super) async fn open_channel(fd: OwnedFd, direction: Direction, options: &Options) -> Result<Channel> {
+    options.on_descriptor(DescriptorMoment::Opened, fd.as_fd())?;
+    options.lock(fd.as_fd()).await?;
+    let restore = options.apply_terminal(fd.as_fd())?;
+    options.on_descriptor(DescriptorMoment::Late, fd.as_fd())?;
     let port = Port::new(fd).map_err(|error| Error::open(Phase::Open, error))?;
     let settings = &options.settings;
-    Ok(match direction {
+    let mut channel = match direction {
         Direction::Both => Channel::duplex(port, settings),
         Direction::Read => Channel::source(port, settings),
         Direction::Write => Channel::sink(port, settings),
-    })
+    };
+    channel.guards.extend(restore.map(|restore| Box::new(restore) as Box<dyn Send + Sync>));
+    Ok(channel)
 }

@@ -3,14 +3,31 @@
 //! A kind's `plan` function turns a checked [`Request`] into an [`Opener`]; it opens nothing. The opener is
 //! then used as often as wanted: by `retry`, by `fork`, by every session of a listener.
 
+mod abstract_unix;
+mod accept_fd;
+mod access;
 mod file;
 pub mod identity;
+mod inet;
+mod listener;
+mod local;
 mod pipe;
 mod plan;
 mod program;
 pub mod pty;
+mod resolve;
+mod sockname;
+mod socket;
+mod socketpair;
 mod stdio;
+mod tcp;
+mod tcpwrap;
+#[cfg(test)]
+mod testing;
 mod text;
+mod unix;
+mod unix_path;
+mod unlink;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -169,8 +186,19 @@ pub trait Accept: Send {
 }
 
 /// All kinds, file by file. The only place they are listed.
-pub static KINDS: &[&[Kind]] =
-    &[file::KINDS, pipe::KINDS, program::KINDS, pty::KINDS, stdio::KINDS, text::KINDS];
+pub static KINDS: &[&[Kind]] = &[
+    abstract_unix::KINDS,
+    accept_fd::KINDS,
+    file::KINDS,
+    pipe::KINDS,
+    program::KINDS,
+    pty::KINDS,
+    socketpair::KINDS,
+    stdio::KINDS,
+    tcp::KINDS,
+    text::KINDS,
+    unix::KINDS,
+];
 
 /// Every kind.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

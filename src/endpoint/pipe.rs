@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::unlink::UnlinkGuard;
-use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request, file};
+use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, file};
 use crate::channel::{Channel, Class, Port, PortSink, PortSource};
 use crate::error::{Error, Phase, Result};
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment};
@@ -27,7 +27,7 @@ pub(super) static KINDS: &[Kind] = &[Kind {
         Ok(match request.spec.params.first() {
             None => Opener::Connect(Box::new(Unnamed { direction: request.direction, options: Arc::clone(&request.options) })),
             Some(word) => Opener::Connect(Box::new(Named {
-                path: super::path_of(word),
+                path: word.path(),
                 direction: request.direction,
                 options: Arc::clone(&request.options),
             })),
@@ -79,19 +79,15 @@ struct Named {
 }
 
 impl Named {
-    async fn open(&self, context: &Context) -> Result<Channel> {
+    async fn open(&self) -> Result<Channel> {
         let options = &self.options;
         options.on_path(PathMoment::Early, &self.path)?;
         options.on_path(PathMoment::BeforeOpen, &self.path)?;
         let made = self.make()?;
-        let flags = OFlag::from_bits_retain(options.open_flags(file::access(self.direction, options).bits()));
+        let flags = OFlag::from_bits_retain(options.open_flags(file::access(self.direction).bits()));
         let fd = file::open_patiently(&self.path, flags - OFlag::O_CREAT, options).await?;
         options.on_path(PathMoment::AfterOpen, &self.path)?;
-        let restore = super::apply_to_descriptor(options, fd.as_fd())?;
-        super::lock(options, fd.as_fd(), context).await?;
-        options.on_descriptor(DescriptorMoment::Late, fd.as_fd())?;
-        let mut channel = file::open_channel(fd, self.direction, options)?;
-        channel.guards.extend(restore);
+        let mut channel = file::open_channel(fd, self.direction, options).await?;
         channel.guards.extend(made.map(|guard| Box::new(guard) as Box<dyn Send + Sync>));
         Ok(channel)
     }
@@ -113,7 +109,7 @@ impl Named {
 }
 
 impl Connect for Named {
-    fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
-        Box::pin(self.open(context))
+    fn connect<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Channel>> {
+        Box::pin(self.open())
     }
 }

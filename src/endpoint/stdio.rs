@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
 use crate::channel::{Channel, Port, PortSink, PortSource};
 use crate::error::{Error, Phase, Result};
-use crate::option::{DescriptorMoment, Groups, Options, Settings, Shut, SocketMoment};
+use crate::option::{DescriptorMoment, Groups, Options, Settings, Shut};
 use crate::spec::values;
 use crate::{notice, sys};
 
@@ -122,7 +122,7 @@ struct Inherited {
 }
 
 impl Inherited {
-    fn open(&self, context: &Context) -> Result<Channel> {
+    async fn open(&self, context: &Context) -> Result<Channel> {
         let settings = self.settings();
         let (reads, writes) = (self.direction.reads(), self.direction.writes());
         let doing = match self.direction {
@@ -131,25 +131,27 @@ impl Inherited {
             Direction::Write => "writing to",
         };
         notice!(context.log, "{doing} {}", self.word);
-        let mut guards: Vec<Box<dyn Send + Sync>> = Vec::new();
-        let mut port = |number, reads, writes| -> Result<Port> {
-            let fd = sys::fd::borrow(number).map_err(|error| Error::open(Phase::Open, error))?;
-            guards.extend(self.prepare(fd)?);
-            Port::shared(fd, reads, writes).map_err(|error| Error::open(Phase::Open, error))
-        };
-        let mut channel = if self.input == self.output && reads && writes {
-            Channel::duplex(port(self.input, true, true)?, &settings)
+        let mut guards = Vec::new();
+        let channel = if self.input == self.output && reads && writes {
+            Channel::duplex(self.port(self.input, (true, true), &mut guards).await?, &settings)
         } else {
-            let source = if reads { Some(port(self.input, true, false)?) } else { None };
-            let sink = if writes { Some(port(self.output, false, true)?) } else { None };
+            let source = if reads { Some(self.port(self.input, (true, false), &mut guards).await?) } else { None };
+            let sink = if writes { Some(self.port(self.output, (false, true), &mut guards).await?) } else { None };
             Channel::halves(
                 source.map(|port| PortSource::new(Arc::new(port), &settings.flow)),
                 sink.map(|port| PortSink::new(Arc::new(port), &settings.flow)),
                 &settings,
             )
         };
-        channel.guards.append(&mut guards);
-        Ok(channel)
+        Ok(Channel { guards, ..channel })
+    }
+
+    /// One descriptor, for (reading, writing).
+    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Vec<Box<dyn Send + Sync>>) -> Result<Port> {
+        let failed = |error| Error::open(Phase::Open, error);
+        let fd = sys::fd::borrow(number).map_err(failed)?;
+        guards.extend(self.prepare(fd).await?);
+        Port::shared(fd, uses.0, uses.1).map_err(failed)
     }
 
     /// At the end of the data nothing is shut down, unless an option says so: others hold the descriptor.
@@ -160,18 +162,18 @@ impl Inherited {
     }
 
     /// Applies the options; what they changed on a terminal is undone by the guard.
-    fn prepare(&self, fd: BorrowedFd<'_>) -> Result<Option<Box<dyn Send + Sync>>> {
-        for moment in [SocketMoment::Created, SocketMoment::Connected] {
-            self.options.on_socket(moment, fd)?;
-        }
-        let restore = super::apply_to_descriptor(&self.options, fd)?;
+    async fn prepare(&self, fd: BorrowedFd<'_>) -> Result<Option<Box<dyn Send + Sync>>> {
+        self.options.on_inherited_socket(fd)?;
+        self.options.on_descriptor(DescriptorMoment::Opened, fd)?;
+        self.options.lock(fd).await?;
+        let restore = self.options.apply_terminal(fd)?;
         self.options.on_descriptor(DescriptorMoment::Late, fd)?;
-        Ok(restore)
+        Ok(restore.map(|restore| Box::new(restore) as Box<dyn Send + Sync>))
     }
 }
 
 impl Connect for Inherited {
     fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
-        Box::pin(async move { self.open(context) })
+        Box::pin(self.open(context))
     }
 }

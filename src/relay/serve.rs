@@ -146,26 +146,32 @@ impl Relay {
     }
 
     /// The second address, for a channel of the first.
-    async fn serve_right(self: &Arc<Self>, left: Channel, context: &Context, stop: &Stop) -> Outcome {
+    async fn serve_right(self: &Arc<Self>, left: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
         let context = self.context_for(&left, context);
-        let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) else {
-            let right = match until_stopped(open_once(&self.right, &context), stop).await {
-                Ok(channel) => channel,
-                Err(ending) => return ending,
-            };
-            return self.session(left, right, &context, stop).await;
+        if let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) {
+            return Box::pin(self.serve_shared(left, endpoint, &context, stop)).await;
+        }
+        // Opening has a large state that is of no use later: it must not stay part of an idle session.
+        let right = match Box::pin(until_stopped(open_once(&self.right, &context), stop)).await {
+            Ok(channel) => channel,
+            Err(ending) => return ending,
         };
+        self.session(left, right, &context, stop).await
+    }
+
+    /// The second address with `fork`: its channels share the one of the first.
+    async fn serve_shared(self: &Arc<Self>, left: Box<Channel>, endpoint: &Endpoint, context: &Context, stop: &Stop) -> Outcome {
         let left = Arc::new(left);
         let serve = |relay: Arc<Self>, right, context: Context, stop: Stop| {
             let shared = left.share(&relay.settings_of(&relay.left));
             async move {
                 match shared {
-                    Ok(left) => relay.session(left, right, &context, &stop).await,
+                    Ok(left) => relay.session(Box::new(left), right, &context, &stop).await,
                     Err(error) => failed(Error::open(crate::error::Phase::Open, error).at(relay.left.address.clone())),
                 }
             }
         };
-        self.serve_many(endpoint, &context, stop, serve).await
+        self.serve_many(endpoint, context, stop, serve).await
     }
 
     fn settings_of(&self, plan: &Plan) -> crate::option::Settings {
@@ -189,7 +195,7 @@ impl Relay {
     /// Accepts or connects again and again; each channel is served by a task of its own.
     async fn serve_many<S, F>(self: &Arc<Self>, endpoint: &Endpoint, context: &Context, stop: &Stop, serve: S) -> Outcome
     where
-        S: Fn(Arc<Self>, Channel, Context, Stop) -> F,
+        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
         F: Future<Output = Outcome> + Send + 'static,
     {
         let mut sessions = Sessions::default();
@@ -251,7 +257,7 @@ impl Relay {
     }
 
     /// One session.
-    async fn session(&self, left: Channel, right: Channel, context: &Context, stop: &Stop) -> Outcome {
+    async fn session(&self, left: Box<Channel>, right: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
         self.totals.sessions.fetch_add(1, Ordering::Relaxed);
         let _active = Active::new(&self.totals.active);
         self.log.started();
@@ -295,7 +301,7 @@ impl Channels {
         })
     }
 
-    async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Channel> {
+    async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
         match self {
             Self::Accepted(accept) => accept_in_time(&mut **accept, endpoint, context).await,
             Self::Connected { first } => {
@@ -325,7 +331,7 @@ async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Contex
 }
 
 /// Opens an address once: one channel, or the two halves of a dual one.
-async fn open_once(plan: &Plan, context: &Context) -> Result<Channel> {
+async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
     match &plan.planned {
         Planned::Single(endpoint) => open_endpoint(endpoint, context).await,
         Planned::Dual(halves) => {
@@ -342,9 +348,9 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Channel> {
 }
 
 /// Opens an endpoint: connects, or binds and accepts one channel.
-async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Channel> {
+async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let opened = match &endpoint.opener {
-        Opener::Connect(connect) => retried(endpoint, context, || connect.connect(context)).await,
+        Opener::Connect(connect) => retried(endpoint, context, || connect.connect(context)).await.map(Box::new),
         Opener::Bind(bind) => {
             let mut accept = retried(endpoint, context, || bind.bind(context)).await?;
             accept_in_time(&mut *accept, endpoint, context).await
@@ -354,7 +360,7 @@ async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Channel
 }
 
 /// Waits for a client, no longer than `accept-timeout`.
-async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Channel> {
+async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let accepted = match life(endpoint).accept_timeout {
         None => accept.accept(context).await,
         Some(limit) => match tokio::time::timeout(limit, accept.accept(context)).await {
@@ -365,7 +371,7 @@ async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &
             }
         },
     };
-    accepted.map_err(|error| error.at(endpoint.address.clone()))
+    accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
 }
 
 /// Tries as often as `retry` and `forever` say, with `interval` between.

@@ -130,8 +130,8 @@ impl Future for Moving<'_> {
 
 /// Relays between two channels until both directions have ended, a timer cuts them, or `stop` is used.
 pub async fn run(
-    mut left: Channel,
-    mut right: Channel,
+    mut left: Box<Channel>,
+    mut right: Box<Channel>,
     relay: &Relay,
     context: &endpoint::Context,
     stop: &Stop,
@@ -156,7 +156,7 @@ pub async fn run(
         tokio::select! {
             biased;
             ended = drive(&mut moving, stop) => ended,
-            never = relay.pass_signals_to(programs) => match never {},
+            never = Box::pin(relay.pass_signals_to(programs)) => match never {},
         }
     } else {
         drive(&mut moving, stop).await
@@ -265,7 +265,7 @@ fn put_back(direction: Option<Direction>, from: &mut Channel, to: &mut Channel) 
 }
 
 /// Closes a channel: its descriptors first, then its program, then what else was set up for it.
-async fn close(mut channel: Channel, context: &endpoint::Context) -> Result<()> {
+async fn close(mut channel: Box<Channel>, context: &endpoint::Context) -> Result<()> {
     shutdown(&channel);
     drop((channel.source.take(), channel.sink.take()));
     let attached: Option<Box<dyn Attached>> = channel.attached.take();

@@ -48,6 +48,11 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set_status_flag(fd, OFlag::O_NONBLOCK, on)
 }
 
+/// Whether `O_NONBLOCK` is set on the open file description.
+pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?).contains(OFlag::O_NONBLOCK))
+}
+
 /// Sets or clears a status flag with fcntl(F_SETFL).
 pub fn set_status_flag(fd: BorrowedFd<'_>, flag: OFlag, on: bool) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);

@@ -6,4 +6,6 @@ pub mod fd;
 pub mod identity;
 pub mod io;
 pub mod process;
+pub mod resolver;
+pub mod socket;
 pub mod terminal;
