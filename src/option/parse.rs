@@ -1,12 +1,8 @@
-//! The options of one address: read, checked against the kind, and applied at their moments.
+//! The options of one address: read and checked against the kind. They are applied in `applied`.
 
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::Path;
-
-use super::{Apply, DescriptorMoment, PathMoment, Row, Settings, SocketMoment, Value};
+use super::{Row, Settings, Value};
 use crate::endpoint::Kind;
-use crate::error::{Error, Phase, Result};
+use crate::error::{Error, Result};
 use crate::spec::{Single, Spec};
 
 /// How strictly options must fit the kind.
@@ -24,7 +20,7 @@ pub struct Options {
     /// What the `Plan` rows say.
     pub settings: Settings,
     /// All options in order of application: by phase, then as written.
-    given: Vec<(&'static Row, Value)>,
+    pub(super) given: Vec<(&'static Row, Value)>,
 }
 
 impl Options {
@@ -42,47 +38,5 @@ impl Options {
     /// The value of the option with this canonical name; the last one counts.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.given.iter().rev().find(|(row, _)| row.name == name).map(|(_, value)| value)
-    }
-
-    /// Applies what belongs to this moment of a socket's life.
-    pub fn on_socket(&self, moment: SocketMoment, fd: BorrowedFd<'_>) -> Result<()> {
-        self.apply(|row, value| match row.apply {
-            Apply::Socket(at, apply) if at == moment => Some(apply(fd, value)),
-            _ => None,
-        })
-    }
-
-    /// Applies what belongs to this moment of a descriptor's life.
-    pub fn on_descriptor(&self, moment: DescriptorMoment, fd: BorrowedFd<'_>) -> Result<()> {
-        self.apply(|row, value| match row.apply {
-            Apply::Descriptor(at, apply) if at == moment => Some(apply(fd, value)),
-            _ => None,
-        })
-    }
-
-    /// Applies what belongs to this moment of a name in the file system.
-    pub fn on_path(&self, moment: PathMoment, path: &Path) -> Result<()> {
-        self.apply(|row, value| match row.apply {
-            Apply::Path(at, apply) if at == moment => Some(apply(path, value)),
-            _ => None,
-        })
-    }
-
-    /// The flags for open(2): `base` with the bits of the options set or cleared.
-    pub fn open_flags(&self, base: i32) -> i32 {
-        self.given.iter().fold(base, |flags, (row, value)| match row.apply {
-            Apply::OpenFlag(bit) if value.is_true() => flags | bit,
-            Apply::OpenFlag(bit) => flags & !bit,
-            _ => flags,
-        })
-    }
-
-    fn apply(&self, mut call: impl FnMut(&'static Row, &Value) -> Option<io::Result<()>>) -> Result<()> {
-        for (row, value) in &self.given {
-            if let Some(result) = call(row, value) {
-                result.map_err(|error| Error::open(Phase::Option, error).at(format!("option {}", row.name)))?;
-            }
-        }
-        Ok(())
     }
 }

@@ -3,5 +3,10 @@
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
 pub mod fd;
+pub mod file;
 pub mod io;
+pub mod ioctl;
+pub mod lock;
+pub mod multicast;
+pub mod sockopt;
 pub mod terminal;
