@@ -69,14 +69,10 @@ pub fn aliases() -> Vec<(&'static str, &'static str)> {
 
 /// The line of `-hh`: name, groups, phase and type in columns made with tabs.
 pub fn line(row: &Row) -> String {
-    let mut line = format!("      {}", row.name);
-    pad(&mut line, NAME_WIDTH);
-    line.push_str(&format!("groups={}", row.groups));
-    pad(&mut line, NAME_WIDTH + GROUPS_WIDTH);
-    line.push_str(&format!("phase={}", row.phase.name()));
-    pad(&mut line, NAME_WIDTH + GROUPS_WIDTH + PHASE_WIDTH);
-    line.push_str(&format!("type={}", word(row.value)));
-    line
+    let name = padded(format!("      {}", row.name), NAME_WIDTH);
+    let groups = padded(format!("groups={}", row.groups), GROUPS_WIDTH);
+    let phase = padded(format!("phase={}", row.phase.name()), PHASE_WIDTH);
+    format!("{name}{groups}{phase}type={}", word(row.value))
 }
 
 /// The line of `-hhh` for an alias.
@@ -84,15 +80,12 @@ pub fn alias_line(alias: &str, canonical: &str) -> String {
     format!("      {alias}\tis an alias for {canonical}")
 }
 
-/// Adds tabs, one at least, until the text is `width` characters wide.
-fn pad(line: &mut String, width: usize) {
-    let tabs = width.saturating_sub(width_of(line)).div_ceil(TAB).max(1);
-    line.extend(std::iter::repeat_n('\t', tabs));
-}
-
-/// How wide a text with tabs is shown.
-fn width_of(line: &str) -> usize {
-    line.chars().fold(0, |width, c| if c == '\t' { (width / TAB + 1) * TAB } else { width + 1 })
+/// The text with tabs behind it, one at least, that make it `width` characters wide where it is narrower.
+/// It has to begin at a tab stop.
+fn padded(mut text: String, width: usize) -> String {
+    let tabs = width.saturating_sub(text.chars().count()).div_ceil(TAB).max(1);
+    text.extend(std::iter::repeat_n('\t', tabs));
+    text
 }
 
 fn is_supported(row: &Row) -> bool {

@@ -1,4 +1,5 @@
 //! Options of IP sockets and of the look-up of host names.
+#![expect(clippy::unnecessary_wraps, reason = "the signature is that of Apply::Plan")]
 
 use std::io;
 use std::net::SocketAddrV4;

@@ -1,4 +1,5 @@
 //! Options of listeners: how long and how many clients wait, and who may come.
+#![expect(clippy::unnecessary_wraps, reason = "the signature is that of Apply::Plan")]
 
 use std::time::Duration;
 

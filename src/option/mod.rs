@@ -71,7 +71,7 @@ pub enum Apply {
     /// Read by the endpoint or the relay; changes the plan before anything is opened. The error says why
     /// the value does not fit.
     Plan(fn(&mut Settings, &Value) -> Result<(), String>),
-    /// A bit of open(2); on descriptors opened otherwise it is set with fcntl(F_SETFL).
+    /// A bit of open(2); on descriptors opened otherwise it is set with fcntl(`F_SETFL`).
     OpenFlag(i32),
     /// On the name in the file system. Kinds call these with the path they open.
     Path(PathMoment, fn(&Path, &Value) -> io::Result<()>),

@@ -1,4 +1,5 @@
 //! How programs are started and connected.
+#![expect(clippy::unnecessary_wraps, reason = "the signature is that of Apply::Plan")]
 
 use super::{Settings, Transport, Value};
 

@@ -87,7 +87,7 @@ pub enum LineEnd {
 pub enum Shut {
     /// Nothing.
     None,
-    /// shutdown(SHUT_WR).
+    /// shutdown(`SHUT_WR`).
     Down,
     /// close(2) of the writing descriptor.
     Close,
@@ -97,6 +97,7 @@ pub enum Shut {
 
 /// The bytes of a channel.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Flow {
     /// What to do after the last byte written; the kind's own way when `None`.
     pub shut: Option<Shut>,
@@ -146,7 +147,7 @@ pub struct SocketSettings {
     pub protocol: Option<i32>,
     /// Queue length of listen(2).
     pub backlog: Option<i32>,
-    /// SO_REUSEADDR: `None` is the kind's default, `Some(None)` leaves it alone.
+    /// `SO_REUSEADDR`: `None` is the kind's default, `Some(None)` leaves it alone.
     pub reuseaddr: Option<Option<bool>>,
     /// getaddrinfo(3) flags to set and to clear.
     pub resolver_flags: (i32, i32),
@@ -158,14 +159,14 @@ pub struct SocketSettings {
     pub ip_options: Vec<u8>,
     /// `unix-bind-tempname`: a template, empty for the default one.
     pub bind_tempname: Option<Vec<u8>>,
-    /// Length of a UNIX address: just what the name needs, or all of sockaddr_un.
+    /// Length of a UNIX address: just what the name needs, or all of `sockaddr_un`.
     pub loose_length: bool,
 }
 
 /// Changes to the resolver of glibc for the look-ups of one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResolverSettings {
-    /// RES_* flags to set and to clear.
+    /// `RES_*` flags to set and to clear.
     pub flags: (u64, u64),
     /// Name server to ask.
     pub server: Option<std::net::SocketAddrV4>,
@@ -191,6 +192,7 @@ pub enum Transport {
 
 /// How a program is started.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ProgramSettings {
     /// What connects it.
     pub transport: Transport,

@@ -1,4 +1,5 @@
 //! Options of sockets of any family.
+#![expect(clippy::unnecessary_wraps, reason = "the signature is that of Apply::Plan")]
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,4 +1,5 @@
 //! Options of terminals and pseudo terminals.
+#![expect(clippy::unnecessary_wraps, reason = "the signature is that of Apply::Terminal")]
 
 use nix::errno::Errno;
 use nix::sys::termios::{

@@ -30,7 +30,7 @@ pub enum ValueType {
     Timeval,
     /// Seconds, with a fraction, kept as struct timespec.
     Timespec,
-    /// Whole seconds of SO_LINGER.
+    /// Whole seconds of `SO_LINGER`.
     Linger,
     /// Any text.
     Text,

@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Group, Uid, User, Whence, chown, fchown, ftruncate, lseek
 
 use crate::option::Principal;
 
-/// Attributes of a file, ioctl_iflags(2); the numbers are those of linux/fs.h.
+/// Attributes of a file, `ioctl_iflags(2)`; the numbers are those of linux/fs.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attribute(libc::c_int);
 

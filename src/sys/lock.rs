@@ -30,6 +30,7 @@ fn flock(fd: BorrowedFd<'_>, exclusive: bool) -> Result<(), Errno> {
     Errno::result(unsafe { libc::flock(fd.as_raw_fd(), kind | libc::LOCK_NB) }).map(drop)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the C library has these small numbers as int")]
 fn whole_file(exclusive: bool) -> libc::flock {
     let kind = if exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
     libc::flock {

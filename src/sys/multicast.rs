@@ -32,9 +32,7 @@ pub fn join(fd: BorrowedFd<'_>, membership: &Membership) -> io::Result<()> {
             let of = |address: &Ipv4Addr| SocketAddr::V4(SocketAddrV4::new(*address, 0));
             join_source(fd, IPPROTO_IP, interface, of(group), of(source))
         }
-        Membership::V6 { group, interface } => {
-            socket2::SockRef::from(&fd).join_multicast_v6(group, index(interface)?)
-        }
+        Membership::V6 { group, interface } => socket2::SockRef::from(&fd).join_multicast_v6(group, index(interface)?),
         Membership::V6Source { group, interface, source } => {
             let of = |address| SocketAddr::V6(SocketAddrV6::new(address, 0, 0, 0));
             join_source(fd, IPPROTO_IPV6, interface, of(*group), of(*source))

@@ -49,13 +49,7 @@ pub(super) fn set_struct<T: Copy>(fd: BorrowedFd<'_>, level: i32, name: i32, val
 
 /// # Safety
 /// `length` bytes must be readable at `value`.
-unsafe fn set(
-    fd: BorrowedFd<'_>,
-    level: i32,
-    name: i32,
-    value: *const libc::c_void,
-    length: usize,
-) -> io::Result<()> {
+unsafe fn set(fd: BorrowedFd<'_>, level: i32, name: i32, value: *const libc::c_void, length: usize) -> io::Result<()> {
     let Ok(length) = libc::socklen_t::try_from(length) else { return Err(io::ErrorKind::InvalidInput.into()) };
     // SAFETY: promised by the caller.
     let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) };

@@ -38,7 +38,7 @@ pub fn set(fd: BorrowedFd<'_>, settings: &Termios) -> io::Result<()> {
     Ok(tcsetattr(fd, SetArg::TCSANOW, settings)?)
 }
 
-/// Makes it the controlling terminal of this process, which leads a session: TIOCSCTTY, ioctl_tty(2).
+/// Makes it the controlling terminal of this process, which leads a session: `TIOCSCTTY`, `ioctl_tty(2)`.
 pub fn take_control(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: TIOCSCTTY takes a number, no pointer. 0 does not steal the terminal from another session.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) })?;
