@@ -167,6 +167,13 @@ impl Error {
         self
     }
 
+    /// Says what the message is about, in front of it.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self
+    }
+
     /// Says what would help.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -11,7 +11,8 @@ pub enum ValueType {
     Bool,
     /// A signed number in base 0 (decimal, 0x, leading 0).
     Int,
-    /// A number that may be left out with or without `=` (`reuseaddr`, `reuseaddr=`, `reuseaddr=0`).
+    /// A number that may be left out: without `=` it is 1 (`reuseaddr`), with nothing behind `=` it is
+    /// [`Value::None`] (`reuseaddr=`).
     IntOrEmpty,
     /// 0..255.
     Byte,
@@ -29,7 +30,7 @@ pub enum ValueType {
     Timeval,
     /// Seconds, with a fraction, kept as struct timespec.
     Timespec,
-    /// Whole seconds of SO_LINGER.
+    /// Whole seconds of `SO_LINGER`.
     Linger,
     /// Any text.
     Text,
@@ -100,7 +101,7 @@ pub enum Principal {
 /// A value after reading. Which variant it is follows from the row's [`ValueType`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// `Flag`; and `TextOrNone`, `IntOrEmpty` without a value.
+    /// `Flag`; `TextOrNone` without a value; `IntOrEmpty` with nothing behind `=`.
     None,
     /// `Bool`.
     Bool(bool),
@@ -152,6 +153,34 @@ impl Value {
     #[must_use]
     pub fn c_int(&self) -> i32 {
         i32::try_from(self.int()).unwrap_or(i32::MAX)
+    }
+
+    /// The number in the type a setting has; 1 where there is none.
+    ///
+    /// # Errors
+    /// Says that the number is out of range.
+    pub fn number<T: TryFrom<i64>>(&self) -> Result<T, String> {
+        let number = self.int();
+        T::try_from(number).map_err(|_| format!("number {number} is out of range"))
+    }
+
+    /// The text, which must be UTF-8 here.
+    ///
+    /// # Errors
+    /// Says that it is not.
+    pub fn text(&self) -> Result<String, String> {
+        String::from_utf8(self.bytes().to_vec()).map_err(|_| "text is not UTF-8".to_owned())
+    }
+
+    /// The user or group.
+    ///
+    /// # Errors
+    /// Says that there is none.
+    pub fn principal(&self) -> Result<Principal, String> {
+        match self {
+            Self::Principal(principal) => Ok(principal.clone()),
+            _ => Err("a name or a number is missing".to_owned()),
+        }
     }
 
     /// The time; zero where there is none.

@@ -18,7 +18,7 @@ pub fn classify(fd: BorrowedFd<'_>) -> io::Result<Class> {
         SFlag::S_IFIFO => Class::Pipe,
         SFlag::S_IFREG | SFlag::S_IFBLK | SFlag::S_IFDIR => Class::File,
         SFlag::S_IFSOCK => classify_socket(fd)?,
-        _ if is_terminal_master(fd) => Class::Master,
+        _ if super::terminal::slave_number(fd).is_some() => Class::Master,
         _ if nix::unistd::isatty(fd).unwrap_or(false) => Class::Terminal,
         _ => Class::Device,
     })
@@ -34,13 +34,6 @@ fn classify_socket(fd: BorrowedFd<'_>) -> io::Result<Class> {
         (socket2::Type::SEQPACKET, _) => Class::Packet,
         _ => Class::Datagram,
     })
-}
-
-/// Whether it is the master of a pseudo terminal.
-fn is_terminal_master(fd: BorrowedFd<'_>) -> bool {
-    let mut number: libc::c_int = 0;
-    // SAFETY: TIOCGPTN writes one unsigned int through the pointer, which lives as long as the call.
-    unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) == 0 }
 }
 
 /// Sets or clears `O_NONBLOCK` on the open file description.
