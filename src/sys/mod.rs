@@ -2,8 +2,10 @@
 //! it is sound.
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
+pub mod disposition;
 pub mod fd;
 pub mod io;
 pub mod resolver;
 pub mod socket;
 pub mod terminal;
+pub mod time;
