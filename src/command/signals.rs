@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::log::{Level, Log};
-use crate::relay::Stop;
+use crate::relay::{Stop, Stopping};
 use crate::sys::disposition;
 use crate::notice;
 
@@ -163,7 +163,6 @@ impl Watch {
 
     /// The relay has had its time: first everything is dropped, then the process is left.
     fn press(&self) -> Instant {
-        use crate::relay::Stopping;
         if self.orders.stop.state() == Stopping::Abort {
             (self.orders.abandon)();
             disposition::leave(128 + self.caught.load(Ordering::Acquire));
@@ -217,49 +216,56 @@ fn level_of(number: i32) -> Level {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::sync::atomic::AtomicUsize;
-
-    use nix::sys::pthread::{pthread_kill, pthread_self};
-
     use super::*;
-    use crate::relay::Stopping;
 
-    struct Seen {
-        stop: Stop,
-        passed: Arc<AtomicUsize>,
-        told: Arc<AtomicUsize>,
-    }
-
-    fn orders(grace: Duration, takes: bool) -> (Orders, Seen) {
-        let seen = Seen { stop: Stop::default(), passed: Arc::default(), told: Arc::default() };
-        let (passed, told) = (Arc::clone(&seen.passed), Arc::clone(&seen.told));
+    /// A watch without its thread, so that the process's own signals are left alone.
+    fn watch(takes: bool) -> (Watch, Stop, OwnedFd) {
+        let stop = Stop::default();
         let orders = Orders {
             log: Log::silent(),
-            stop: seen.stop.clone(),
-            grace,
-            pass: Box::new(move |_| {
-                passed.fetch_add(1, Ordering::SeqCst);
-                takes
-            }),
-            statistics: Box::new(move || {
-                told.fetch_add(1, Ordering::SeqCst);
-            }),
+            stop: stop.clone(),
+            grace: Duration::from_millis(20),
+            pass: Box::new(move |_| takes),
+            statistics: Box::new(|| {}),
             abandon: Box::new(|| {}),
         };
-        (orders, seen)
+        let source = SignalFd::with_flags(&SigSet::empty(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).unwrap();
+        let (closed, open) = crate::sys::io::pipe().unwrap();
+        (Watch { source, closed, caught: Arc::default(), orders }, stop, open)
     }
 
-    /// Tests run in threads; a signal for this thread alone does not disturb the others.
-    fn raise(signal: Signal) {
-        pthread_kill(pthread_self(), signal).unwrap();
+    #[test]
+    fn the_first_signal_drains_and_the_second_aborts() {
+        let (watch, stop, _open) = watch(false);
+        assert!(watch.end(15).is_some());
+        assert_eq!((stop.state(), watch.caught.load(Ordering::Acquire)), (Stopping::Drain, 15));
+        assert!(watch.end(2).is_some());
+        // The exit code tells the first one.
+        assert_eq!((stop.state(), watch.caught.load(Ordering::Acquire)), (Stopping::Abort, 15));
     }
 
-    fn wait_for(condition: impl Fn() -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < end, "it did not happen");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    #[test]
+    fn a_relay_that_does_not_end_in_its_grace_is_aborted() {
+        let (watch, stop, _open) = watch(false);
+        let deadline = watch.end(15);
+        assert!(matches!(watch.next(deadline), Event::Elapsed));
+        assert!(Instant::now() >= deadline.unwrap());
+        watch.press();
+        assert_eq!(stop.state(), Stopping::Abort);
+    }
+
+    #[test]
+    fn a_signal_that_was_passed_on_ends_nothing() {
+        let (watch, stop, _open) = watch(true);
+        assert!(watch.end(2).is_none());
+        assert_eq!((stop.state(), watch.caught.load(Ordering::Acquire)), (Stopping::No, 0));
+    }
+
+    #[test]
+    fn the_thread_ends_with_its_owner() {
+        let (watch, _stop, open) = watch(false);
+        drop(open);
+        assert!(matches!(watch.next(None), Event::Closed));
     }
 
     #[test]

@@ -88,6 +88,16 @@ pub trait Sink: Send + Sync {
     fn started(&self) {}
 }
 
+impl<T: Sink + ?Sized> Sink for Arc<T> {
+    fn write(&self, level: Level, message: &str) {
+        (**self).write(level, message);
+    }
+
+    fn started(&self) {
+        (**self).started();
+    }
+}
+
 /// The handle events are given to.
 #[derive(Clone)]
 pub struct Log {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Level, Sink, WriterSink};
 use crate::error::printable;
@@ -62,16 +62,16 @@ pub struct SyslogSink {
     facility: Facility,
     tag: String,
     socket: Mutex<Option<UnixDatagram>>,
-    fallback: WriterSink,
+    fallback: Arc<WriterSink>,
 }
 
 impl SyslogSink {
     /// Logs as `program` and `pid`; connects with the first event.
-    pub fn new(facility: Facility, program: &str, pid: u32, fallback: WriterSink) -> Self {
+    pub fn new(facility: Facility, program: &str, pid: u32, fallback: Arc<WriterSink>) -> Self {
         Self::at(SOCKET.into(), facility, format!("{program}[{pid}]"), fallback)
     }
 
-    fn at(path: PathBuf, facility: Facility, tag: String, fallback: WriterSink) -> Self {
+    fn at(path: PathBuf, facility: Facility, tag: String, fallback: Arc<WriterSink>) -> Self {
         Self { path, facility, tag, socket: Mutex::new(None), fallback }
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let fallback = WriterSink::file(File::from(OwnedFd::from(ours)), LineFormat::new("socat"));
         let facility = Facility::find("local3").unwrap();
-        (SyslogSink::at(path.into(), facility, "socat[42]".to_owned(), fallback), theirs)
+        (SyslogSink::at(path.into(), facility, "socat[42]".to_owned(), Arc::new(fallback)), theirs)
     }
 
     fn receive(daemon: &UnixDatagram) -> String {

@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -111,7 +110,7 @@ fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     inotify.add_watch(directory, AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVED_FROM)?;
-    AsyncFd::with_interest(OwnedFd::from(inotify), Interest::READABLE)
+    crate::sys::fd::register(OwnedFd::from(inotify)).map_err(|(_, error)| error)
 }
 
 /// Waits for a change and forgets what exactly it was.
