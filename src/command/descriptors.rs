@@ -122,7 +122,7 @@ mod tests {
         let file = fs::File::open("/dev/null").unwrap();
         let line = line(file.as_raw_fd()).unwrap();
         let columns: Vec<_> = line.trim_end().split('\t').collect();
-        assert_eq!(columns.len(), HEADER.split('\t').filter(|column| !column.trim().is_empty()).count() );
+        assert_eq!(columns.len(), HEADER.split('\t').filter(|column| !column.trim().is_empty()).count());
         assert!(columns[0].ends_with(": chrdev") && columns[7] == "1,3", "{line}");
         assert_eq!(columns[14], "1");
     }

@@ -46,14 +46,7 @@ impl<W: AsFd + Send + Sync> Tap for Dump<W> {
 }
 
 /// Writes one block with its header; the layout is the one programs parse.
-fn render(
-    out: &mut Vec<u8>,
-    arrow: char,
-    look: Look,
-    now: LocalTime,
-    offset: u64,
-    block: &[u8],
-) -> io::Result<()> {
+fn render(out: &mut Vec<u8>, arrow: char, look: Look, now: LocalTime, offset: u64, block: &[u8]) -> io::Result<()> {
     let length = block.len();
     // The last byte of an empty block is the one before it.
     let last = i128::from(offset) + i128::try_from(length).unwrap_or(0) - 1;

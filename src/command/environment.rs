@@ -35,11 +35,7 @@ impl Waits {
             let seconds = lookup(name).and_then(|text| numbers::seconds(text.as_bytes()).ok());
             seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or_default()
         };
-        Self {
-            main: wait("SOCAT_MAIN_WAIT"),
-            transfer: wait("SOCAT_TRANSFER_WAIT"),
-            fork: wait("SOCAT_FORK_WAIT"),
-        }
+        Self { main: wait("SOCAT_MAIN_WAIT"), transfer: wait("SOCAT_TRANSFER_WAIT"), fork: wait("SOCAT_FORK_WAIT") }
     }
 }
 

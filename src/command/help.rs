@@ -164,7 +164,12 @@ mod tests {
             let line = addresses.iter().find(|line| line.starts_with(&start)).unwrap();
             assert!(line.ends_with(&format!("\tgroups={}", kind.groups)), "{line}");
         }
-        assert!(addresses.iter().any(|line| line.trim_start().starts_with("-\t") && line.ends_with("is an alias for STDIO")), "{addresses:?}");
+        assert!(
+            addresses
+                .iter()
+                .any(|line| line.trim_start().starts_with("-\t") && line.ends_with("is an alias for STDIO")),
+            "{addresses:?}"
+        );
         let options = block(&text, "   opt:", "");
         for row in option::rows() {
             let line = options.iter().find(|line| line.starts_with(&format!("      {}\t", row.name))).unwrap();
@@ -184,7 +189,10 @@ mod tests {
 
     #[test]
     fn columns_line_up_behind_short_names() {
-        assert_eq!(row("nodelay", &["groups=TCP".into(), "phase=FD".into()]), "      nodelay\t\t\tgroups=TCP\t\tphase=FD");
+        assert_eq!(
+            row("nodelay", &["groups=TCP".into(), "phase=FD".into()]),
+            "      nodelay\t\t\tgroups=TCP\t\tphase=FD"
+        );
         assert_eq!(row(&"x".repeat(60), &["groups=TCP".into()]), format!("      {}\tgroups=TCP", "x".repeat(60)));
     }
 }

@@ -25,9 +25,10 @@ pub fn integer(text: &[u8]) -> Result<i128, &'static str> {
         _ if count < digits.len() => Err(GARBAGE),
         _ => {
             // Beyond any limit a number is used for, further digits make no difference.
-            let number = digits.iter().filter_map(value).fold(0_i128, |number, digit| {
-                number.saturating_mul(i128::from(base)).saturating_add(digit)
-            });
+            let number = digits
+                .iter()
+                .filter_map(value)
+                .fold(0_i128, |number, digit| number.saturating_mul(i128::from(base)).saturating_add(digit));
             Ok(if negative { -number } else { number })
         }
     }

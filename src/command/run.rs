@@ -42,7 +42,9 @@ pub fn main(words: Vec<OsString>) -> i32 {
     match switches::parse(&arguments) {
         Ok(Request::Version) => print(&version::text()),
         Ok(Request::Help(detail)) => print(&help::text(detail)),
-        Ok(Request::Relay(switches, addresses)) => relay(*switches, &addresses, &program, &|name| std::env::var_os(name)),
+        Ok(Request::Relay(switches, addresses)) => {
+            relay(*switches, &addresses, &program, &|name| std::env::var_os(name))
+        }
         Err(refusal) => refuse(&refusal, &program),
     }
 }

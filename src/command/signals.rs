@@ -17,22 +17,16 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::log::{Level, Log};
+use crate::notice;
 use crate::relay::{Stop, Stopping};
 use crate::sys::disposition;
-use crate::notice;
 
 /// Signals that cannot be caught soundly: the program has gone wrong, or is to leave a core. They stay with
 /// the kernel; a shell sees 128 + n all the same.
 const KERNELS: [Signal; 5] = [Signal::SIGILL, Signal::SIGABRT, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGSEGV];
 /// Signals with another meaning here, or that nobody can catch.
-const OTHERS: [Signal; 6] = [
-    Signal::SIGKILL,
-    Signal::SIGSTOP,
-    Signal::SIGPIPE,
-    Signal::SIGCHLD,
-    Signal::SIGCONT,
-    Signal::SIGUSR1,
-];
+const OTHERS: [Signal; 6] =
+    [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGPIPE, Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGUSR1];
 
 /// How long a relay that is told to drop everything may take to do so.
 const LAST_RESORT: Duration = Duration::from_secs(1);

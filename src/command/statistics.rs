@@ -20,9 +20,8 @@ fn lines(left_to_right: Flow, right_to_left: Flow, ways: Ways) -> Vec<String> {
         ("right to left", right_to_left, ways != Ways::LeftToRight),
     ];
     let shown: Vec<_> = directions.iter().filter(|(.., used)| *used).collect();
-    let width = |number: fn(&Flow) -> u64| {
-        shown.iter().map(|(_, flow, _)| number(flow).to_string().len()).max().unwrap_or(0)
-    };
+    let width =
+        |number: fn(&Flow) -> u64| shown.iter().map(|(_, flow, _)| number(flow).to_string().len()).max().unwrap_or(0);
     let (blocks, bytes) = (width(|flow| flow.blocks), width(|flow| flow.bytes));
     let line = |(name, flow, _): &&(&str, Flow, bool)| {
         // The plural is the one scripts know.

@@ -199,7 +199,9 @@ pub fn parse(arguments: &[OsString]) -> Result<Request, Refusal> {
 /// Whether a word is an address rather than a switch.
 pub fn is_address(word: &OsStr) -> bool {
     match word.as_bytes() {
-        [b'-', rest @ ..] => rest.is_empty() || rest.starts_with(b",") || rest.starts_with(b":") || rest.starts_with(b"!!"),
+        [b'-', rest @ ..] => {
+            rest.is_empty() || rest.starts_with(b",") || rest.starts_with(b":") || rest.starts_with(b"!!")
+        }
         _ => true,
     }
 }
@@ -399,9 +401,7 @@ fn buffer_size(bytes: i128) -> Result<Option<usize>, Reason> {
         Ok(0) => Ok(None),
         Ok(bytes) if bytes <= LARGEST_BUFFER => Ok(Some(bytes)),
         // The spelling is the one scripts know.
-        _ => Err(Reason::Error(usage(format!(
-            "buffer size option (-b) to big - {bytes} (max is {LARGEST_BUFFER})"
-        )))),
+        _ => Err(Reason::Error(usage(format!("buffer size option (-b) to big - {bytes} (max is {LARGEST_BUFFER})")))),
     }
 }
 
@@ -454,7 +454,10 @@ mod tests {
         for line in [["-b100", "-t1.5", "-T", "3"].as_slice(), &["-b", "0x64", "-t", "1.5", "-T3"]] {
             let switches = switches(line);
             assert_eq!(switches.buffer, Some(100));
-            assert_eq!((switches.linger, switches.idle), (Some(Duration::from_millis(1500)), Some(Duration::from_secs(3))));
+            assert_eq!(
+                (switches.linger, switches.idle),
+                (Some(Duration::from_millis(1500)), Some(Duration::from_secs(3)))
+            );
         }
         let switches = switches(&["-r", "-u", "-Rleft", "-lf", "log", "-lpgate", "-S0", "-L", "lock"]);
         assert_eq!(switches.dump.right, Some("-u".into()));

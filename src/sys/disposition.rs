@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nix::sys::signal::{SigAction, SigHandler, SigSet, Signal, SaFlags, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 /// Ignores a signal in the whole process; returns whether it was ignored before.
 pub fn ignore(signal: Signal) -> io::Result<bool> {
