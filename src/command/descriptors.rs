@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::error::printable;
 use crate::sys;
 use crate::sys::time::LocalTime;
 
@@ -103,7 +104,7 @@ fn end_of_socket(address: &socket2::SockAddr) -> String {
         return format!("AF={family} {address}");
     }
     match address.as_pathname() {
-        Some(path) => format!("AF={family} {path:?}"),
+        Some(path) => format!("AF={family} \"{}\"", printable(path.as_os_str().as_encoded_bytes())),
         None => format!("AF={family} \"<anon>\""),
     }
 }

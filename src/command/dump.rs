@@ -52,9 +52,13 @@ fn render(out: &mut Vec<u8>, arrow: char, look: Look, now: LocalTime, offset: u6
     let last = i128::from(offset) + i128::try_from(length).unwrap_or(0) - 1;
     writeln!(out, "{arrow} {now:#}  length={length} from={offset} to={last}")?;
     match look {
-        Look::Text => block.iter().for_each(|byte| push_escaped(out, *byte)),
+        Look::Text => {
+            for byte in block {
+                push_escaped(out, *byte);
+            }
+        }
         Look::Hex => {
-            block.iter().for_each(|byte| push_hex(out, *byte));
+            push_hex(out, block);
             out.push(b'\n');
         }
         Look::Both => {
@@ -71,15 +75,16 @@ fn render(out: &mut Vec<u8>, arrow: char, look: Look, now: LocalTime, offset: u6
 const ROW: usize = 16;
 
 fn push_row(out: &mut Vec<u8>, row: &[u8]) {
-    row.iter().for_each(|byte| push_hex(out, *byte));
+    push_hex(out, row);
     out.resize(out.len() + 3 * (ROW - row.len()) + 2, b' ');
     out.extend(row.iter().map(|byte| if is_printable(*byte) { *byte } else { b'.' }));
     out.push(b'\n');
 }
 
-fn push_hex(out: &mut Vec<u8>, byte: u8) {
+fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(&[b' ', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    let digits = |byte: &u8| [b' ', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    out.extend(bytes.iter().flat_map(digits));
 }
 
 fn push_escaped(out: &mut Vec<u8>, byte: u8) {

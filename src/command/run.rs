@@ -43,7 +43,7 @@ pub fn main(words: Vec<OsString>) -> i32 {
         Ok(Request::Version) => print(&version::text()),
         Ok(Request::Help(detail)) => print(&help::text(detail)),
         Ok(Request::Relay(switches, addresses)) => {
-            relay(*switches, &addresses, &program, &|name| std::env::var_os(name))
+            relay(&switches, &addresses, &program, &|name| std::env::var_os(name))
         }
         Err(refusal) => refuse(&refusal, &program),
     }
@@ -89,7 +89,7 @@ fn open_log(switches: &LogSwitches, program: &str, lookup: Lookup<'_>) -> Result
     })
 }
 
-fn relay(switches: Switches, addresses: &[OsString; 2], program: &str, lookup: Lookup<'_>) -> i32 {
+fn relay(switches: &Switches, addresses: &[OsString; 2], program: &str, lookup: Lookup<'_>) -> i32 {
     if switches.usage_shown {
         print_error(&help::usage());
     }
@@ -99,10 +99,10 @@ fn relay(switches: Switches, addresses: &[OsString; 2], program: &str, lookup: L
         Ok(logging) => logging,
         Err(code) => return code,
     };
-    let served = prepare(&switches, addresses, program, waits, &logging.log, lookup)
-        .and_then(|relay| serve(&Arc::new(relay), &switches));
+    let served = prepare(switches, addresses, program, waits, &logging.log, lookup)
+        .and_then(|relay| serve(&Arc::new(relay), switches));
     let code = match served {
-        Ok((report, caught)) => conclude(&report, caught, &switches, &logging),
+        Ok((report, caught)) => conclude(&report, caught, switches, &logging),
         Err(error) => {
             logging.tell(&error);
             FAILURE
@@ -258,10 +258,10 @@ async fn obtain(wanted: &LockSwitch, log: &Log, stop: &Stop) -> Result<Option<Lo
 /// A listener that serves many needs two descriptors and more for each. Without the permission it serves as
 /// many as it can.
 fn raise_descriptor_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        if soft < hard {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-        }
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

@@ -93,9 +93,10 @@ pub fn text() -> String {
     );
     for (name, test) in &FEATURES {
         // Writing into a String cannot fail.
-        let _ = match test.holds() {
-            true => writeln!(text, "  #define WITH_{name} 1"),
-            false => writeln!(text, "  #undef WITH_{name}"),
+        let _ = if test.holds() {
+            writeln!(text, "  #define WITH_{name} 1")
+        } else {
+            writeln!(text, "  #undef WITH_{name}")
         };
     }
     text.push_str("  #undef WITH_DEVTESTS\n  #define WITH_MSGLEVEL 0 /*debug*/\n  #define WITH_DEFAULT_IPV 4\n");

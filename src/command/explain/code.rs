@@ -53,8 +53,7 @@ fn call(name: &str, arguments: &[String]) -> String {
     if line.chars().count() <= WIDTH {
         return line;
     }
-    let arguments: String = arguments.iter().map(|argument| format!("    {argument},\n")).collect();
-    format!("{name}(\n{arguments})")
+    format!("{name}(\n    {},\n)", arguments.join(",\n    "))
 }
 
 fn address(side: &Side) -> String {
