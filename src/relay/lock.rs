@@ -16,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::Log;
 use crate::notice;
+use crate::option::Life;
 
 /// A lock file of ours. Dropping it removes the file, if it is still the one we made.
 #[derive(Debug)]
@@ -29,6 +30,18 @@ pub struct LockFile {
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl LockFile {
+    /// The lock files an address asks for, see `lockfile` and `waitlock` in socat(1).
+    pub async fn of(life: &Life, log: &Log) -> Result<Vec<Self>> {
+        let mut locks = Vec::new();
+        if let Some(path) = &life.lockfile {
+            locks.push(Self::take(path)?);
+        }
+        if let Some(path) = &life.waitlock {
+            locks.push(Self::wait(path, log).await?);
+        }
+        Ok(locks)
+    }
+
     /// Makes the file, mode 0644, with `pid\n` in it; fails when the name exists.
     pub fn take(path: &Path) -> Result<Self> {
         Self::create(path).map_err(|error| refused(path, error))
