@@ -5,6 +5,7 @@
 
 mod copy;
 mod direction;
+mod lock;
 mod report;
 mod serve;
 mod session;
@@ -14,6 +15,7 @@ mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
@@ -79,4 +81,6 @@ pub struct Settings {
     pub program: String,
     /// Called once, with the descriptors, before bytes are moved (`-D`).
     pub before_transfer: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Pause of each session of a listener that serves many, so that a debugger can attach.
+    pub session_wait: Duration,
 }

@@ -103,6 +103,12 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<usize> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(count).unwrap_or(0)) }
 }
 
+/// Who is sent SIGIO for a descriptor (fcntl(2), `F_GETOWN`); 0 is nobody.
+pub fn owner(fd: BorrowedFd<'_>) -> i32 {
+    // SAFETY: F_GETOWN only reads; the descriptor is open as long as the borrow.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETOWN) }
+}
+
 /// A descriptor of our own on what the process inherited as number `number`; the inherited one stays.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     borrow(number)?.try_clone_to_owned()

@@ -2,6 +2,7 @@
 //! it is sound.
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
+pub mod disposition;
 pub mod fd;
 pub mod file;
 pub mod identity;
@@ -14,3 +15,4 @@ pub mod resolver;
 pub mod socket;
 pub mod sockopt;
 pub mod terminal;
+pub mod time;
