@@ -6,6 +6,7 @@
 mod catalog;
 mod errors;
 mod logging;
+mod pair;
 mod relay;
 mod report;
 mod text;
@@ -42,6 +43,8 @@ mod _core {
 
     #[pymodule_export]
     use super::catalog::catalog;
+    #[pymodule_export]
+    use super::pair::virtual_pair;
     #[pymodule_export]
     use super::relay::{Relay, Running};
     #[pymodule_export]

@@ -63,9 +63,7 @@ impl Relay {
         same_process(self.process)?;
         let (left, right) = self.plans().or_raise(py)?;
         let relay = relay::Relay::new(left, right, self.settings.clone(), logging::log(py)?);
-        let background = Arc::new(py.detach(|| Background::start(relay)).or_raise(py)?);
-        remember(py, &background)?;
-        Ok(Running { background: Some(background), process: self.process })
+        Running::start(py, relay)
     }
 
     /// Relays until the end. Ctrl-C on the main thread closes everything, then raises.
@@ -116,7 +114,7 @@ impl Running {
 
     /// Waits for the end.
     #[pyo3(signature = (timeout=None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Report> {
+    pub fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Report> {
         let background = self.background()?;
         let deadline = match timeout {
             Some(limit) => Instant::now().checked_add(seconds("timeout", limit)?),
@@ -200,6 +198,13 @@ impl Running {
 }
 
 impl Running {
+    /// Starts a relay.
+    pub fn start(py: Python<'_>, relay: relay::Relay) -> PyResult<Self> {
+        let background = Arc::new(py.detach(|| Background::start(relay)).or_raise(py)?);
+        remember(py, &background)?;
+        Ok(Self { background: Some(background), process: std::process::id() })
+    }
+
     fn background(&self) -> PyResult<&Background> {
         same_process(self.process)?;
         self.background.as_deref().ok_or_else(|| PyRuntimeError::new_err("the relay is gone"))
