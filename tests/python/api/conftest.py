@@ -75,9 +75,9 @@ def asked(connection: socket.socket, question: bytes) -> bytes:
 def open_descriptors() -> list[str]:
     """What this process has open, sockets and all."""
     links = []
-    for name in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            links.append(os.readlink(f"/proc/self/fd/{name}"))
+            links.append(str(entry.readlink()))
     return sorted(links)
 
 

@@ -96,11 +96,11 @@ def test_names_go_with_the_block(tmp_path: Path) -> None:
 
 def test_programs_go_with_the_block(tmp_path: Path, port: int) -> None:
     pid_file = tmp_path / "pid"
-    with Relay(TcpListen(port, reuseaddr=True), f"SYSTEM:echo $$ >{pid_file}; exec sleep 1000").start():
-        with connect(port):
-            wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), "the program")
-            child = int(pid_file.read_text())
-            assert Path(f"/proc/{child}").exists()
+    relay = Relay(TcpListen(port, reuseaddr=True), f"SYSTEM:echo $$ >{pid_file}; exec sleep 1000")
+    with relay.start(), connect(port):
+        wait_for(lambda: pid_file.exists() and pid_file.read_text().strip(), "the program")
+        child = int(pid_file.read_text())
+        assert Path(f"/proc/{child}").exists()
     wait_for(lambda: not Path(f"/proc/{child}").exists(), "the program's end")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,8 @@ def test_examples(checker: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(checker) is None:
         pytest.skip(f"{checker} is not installed")
     (tmp_path / EXAMPLES.name).write_text(EXAMPLES.read_text())
-    (tmp_path / "pyrightconfig.json").write_text(
-        '{"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error", "pythonVersion": "3.11"}'
-    )
+    strict = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({**strict, "pythonVersion": "3.11"}))
     done = subprocess.run(
         [sys.executable, *CHECKERS[checker], EXAMPLES.name],
         cwd=tmp_path,
