@@ -9,7 +9,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use super::errors::OrRaise;
 use crate::endpoint::{self, Defaults, Direction, Kind, Plan};
 use crate::option::{self, Groups, Row, ValueType};
-use crate::spec::{self, Single, Spec};
+use crate::spec::{self, OptionSpec, Single, Spec, Word};
 
 /// A word quoted so that it means itself wherever a word may stand in an address.
 #[pyfunction]
@@ -38,25 +38,29 @@ pub fn compose<'py>(
     let kind = endpoint::find(keyword)
         .ok_or_else(|| crate::Error::text(format!("unknown device/address \"{keyword}\"")))
         .or_raise(py)?;
-    let mut text = kind.name.as_bytes().to_vec();
-    for (value, meaning) in params.iter().zip(placeholders(kind.usage)) {
-        if let Some(value) = value {
-            text.push(b':');
-            text.extend(spec::quote(&param(value, meaning)?));
-        }
-    }
-    let mut bound = false;
+    let meanings = placeholders(kind.usage).chain(std::iter::repeat(""));
+    let given = params.iter().zip(meanings).filter_map(|(value, meaning)| Some((value.as_ref()?, meaning)));
+    let mut single = Single {
+        keyword: word(kind.name),
+        params: given.map(|(value, meaning)| param(value, meaning).map(word)).collect::<PyResult<_>>()?,
+        options: Vec::new(),
+        span: 0..0,
+    };
     for (name, value) in options {
         let name = name.extract::<String>()?.trim_end_matches('_').replace('_', "-");
-        bound |= name == "bind" && !value.is_none();
-        push_option(&mut text, kind, &name, &value)?;
+        push_option(&mut single.options, kind, &name, &value)?;
     }
-    if !bound && let Some(loopback) = loopback(kind, options)? {
-        text.extend_from_slice(b",bind=");
-        text.extend_from_slice(loopback);
+    let is_bound = single.options.iter().any(|option| option.name.bytes == b"bind");
+    if !is_bound && let Some(address) = loopback(kind, options)? {
+        single.options.push(OptionSpec { name: word("bind"), value: Some(word(address)) });
     }
-    let halves = checked(&text).or_raise(py)?;
+    let halves = checked(&single.to_bytes()).or_raise(py)?;
     Ok(PyBytes::new(py, &halves.into_iter().next().map(|(_, text)| text).unwrap_or_default()))
+}
+
+/// A word that stands nowhere yet.
+fn word(bytes: impl Into<Vec<u8>>) -> Word {
+    Word { bytes: bytes.into(), span: 0..0 }
 }
 
 /// The kind and the canonical text of each half of an address that could be opened as it is.
@@ -69,21 +73,14 @@ fn checked(text: &[u8]) -> crate::Result<Vec<(&'static Kind, Vec<u8>)>> {
 
 fn canonical(spec: &Spec, single: &Single) -> crate::Result<(&'static Kind, Vec<u8>)> {
     let kind = spec::diagnose::kind_of(spec, single)?;
-    let mut text = kind.name.as_bytes().to_vec();
-    for word in &single.params {
-        text.push(b':');
-        text.extend(spec::quote(&word.bytes));
-    }
-    for option in &single.options {
-        let name = String::from_utf8_lossy(&option.name.bytes);
-        text.push(b',');
-        text.extend_from_slice(row(kind, &name).map_or(&*name, |row| row.name).as_bytes());
-        if let Some(value) = &option.value {
-            text.push(b'=');
-            text.extend(spec::quote(&value.bytes));
+    let mut single = single.clone();
+    single.keyword.bytes = kind.name.into();
+    for option in &mut single.options {
+        if let Some(row) = row(kind, &String::from_utf8_lossy(&option.name.bytes)) {
+            option.name.bytes = row.name.into();
         }
     }
-    Ok((kind, text))
+    Ok((kind, single.to_bytes()))
 }
 
 fn row(kind: &Kind, name: &str) -> Option<&'static Row> {
@@ -101,44 +98,35 @@ fn param(value: &Bound<'_, PyAny>, meaning: &str) -> PyResult<Vec<u8>> {
         let words = value.try_iter()?.map(|word| Ok(spec::quote(&plain(&word?)?))).collect::<PyResult<Vec<_>>>()?;
         return Ok(words.join(&b' '));
     }
-    let word = plain(value)?;
+    let text = plain(value)?;
     let names_host = meaning.contains("host") || meaning.contains("server");
-    if names_host && word.contains(&b':') && !word.starts_with(b"[") {
-        return Ok([b"[", word.as_slice(), b"]"].concat());
+    if names_host && text.contains(&b':') && !text.starts_with(b"[") {
+        return Ok([b"[", text.as_slice(), b"]"].concat());
     }
-    Ok(word)
+    Ok(text)
 }
 
-/// Appends `,name=value` in the way the option's type is written; lists give the option several times.
-fn push_option(text: &mut Vec<u8>, kind: &Kind, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+/// Adds an option in the way its type is written; lists give it several times.
+fn push_option(options: &mut Vec<OptionSpec>, kind: &Kind, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     if value.is_none() {
         return Ok(());
     }
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        return value.try_iter()?.try_for_each(|item| push_option(text, kind, name, &item?));
+        return value.try_iter()?.try_for_each(|item| push_option(options, kind, name, &item?));
     }
-    let kept = text.len();
-    text.push(b',');
-    text.extend(spec::quote(name.as_bytes()));
-    let word = match (row(kind, name).map(|row| row.value), value.extract::<bool>()) {
-        (Some(ValueType::Flag | ValueType::TextOrNone), Ok(false)) => {
-            text.truncate(kept);
-            return Ok(());
-        }
-        (Some(ValueType::Flag | ValueType::Bool | ValueType::TextOrNone | ValueType::IntOrEmpty), Ok(true)) => {
-            return Ok(());
-        }
+    let value = match (row(kind, name).map(|row| row.value), value.extract::<bool>()) {
+        (Some(ValueType::Flag | ValueType::TextOrNone), Ok(false)) => return Ok(()),
+        (Some(ValueType::Flag | ValueType::Bool | ValueType::TextOrNone | ValueType::IntOrEmpty), Ok(true)) => None,
         (Some(ValueType::Mode), _) if value.is_instance_of::<PyInt>() => {
-            format!("{:o}", value.extract::<u32>()?).into_bytes()
+            Some(format!("{:o}", value.extract::<u32>()?).into_bytes())
         }
         (Some(ValueType::Data), _) if value.is_instance_of::<PyBytes>() => {
-            let hex = value.extract::<Vec<u8>>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            format!("x{hex}").into_bytes()
+            let digits = value.extract::<Vec<u8>>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            Some(format!("x{digits}").into_bytes())
         }
-        _ => plain(value)?,
+        _ => Some(plain(value)?),
     };
-    text.push(b'=');
-    text.extend(spec::quote(&word));
+    options.push(OptionSpec { name: word(name), value: value.map(word) });
     Ok(())
 }
 
@@ -164,7 +152,7 @@ fn plain(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
 
 /// The loopback address a listener binds to that was not told otherwise; `None` for what is reached
 /// otherwise than by IP.
-fn loopback(kind: &Kind, options: &Bound<'_, PyDict>) -> PyResult<Option<&'static [u8]>> {
+fn loopback(kind: &Kind, options: &Bound<'_, PyDict>) -> PyResult<Option<&'static str>> {
     let (version4, version6) = (kind.groups.intersects(Groups::IP4), kind.groups.intersects(Groups::IP6));
     if !matches!(kind.usage, ":<port>" | ":<protocol>") || !(version4 || version6) {
         return Ok(None);
@@ -175,5 +163,5 @@ fn loopback(kind: &Kind, options: &Bound<'_, PyDict>) -> PyResult<Option<&'stati
             wants6 |= matches!(plain(&family)?.as_slice(), b"6" | b"10" | b"ip6" | b"ipv6" | b"inet6");
         }
     }
-    Ok(Some(if wants6 { b"[::1]" } else { b"127.0.0.1" }))
+    Ok(Some(if wants6 { "[::1]" } else { "127.0.0.1" }))
 }
