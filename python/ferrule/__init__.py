@@ -75,10 +75,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
-
     if name.startswith("_") and name != "__version__":
         raise AttributeError(f"module 'ferrule' has no attribute {name!r}")
+    from importlib import import_module
+
     home = import_module(f"ferrule.{_HOMES.get(name, 'addresses')}")
     try:
         value = globals()[name] = getattr(home, name)

@@ -1,7 +1,7 @@
 //! Two serial ports wired to each other, relayed on a thread of their own.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub fn virtual_pair(py: Python<'_>, link_a: Option<PathBuf>, link_b: Option<Path
     let left = plan(Box::new(first)).or_raise(py)?;
     let right = plan(Box::new(Second(other))).or_raise(py)?;
     let running = Running::start(py, Relay::new(left, right, Settings::default(), logging::log(py)?))?;
-    match py.detach(|| receive(&names)) {
+    match py.detach(move || names.recv_timeout(PATIENCE).ok()) {
         Some(names) => Ok((running, names)),
         None => {
             // Without names the relay has failed, and waiting for it says why.
@@ -41,11 +41,6 @@ pub fn virtual_pair(py: Python<'_>, link_a: Option<PathBuf>, link_b: Option<Path
             Err(PyTimeoutError::new_err("no terminals came up"))
         }
     }
-}
-
-/// The names; none when the relay has ended without any.
-fn receive(names: &Receiver<Names>) -> Option<Names> {
-    names.recv_timeout(PATIENCE).ok()
 }
 
 fn plan(opener: Box<dyn Connect>) -> Result<Plan> {
