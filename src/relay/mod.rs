@@ -3,6 +3,7 @@
 //! Nothing here names an endpoint. [`Relay::run`] opens the plans, serves them ([`serve`]: retry, fork,
 //! max-children), runs a session for each pair of channels and adds up the [`Report`].
 
+mod background;
 mod copy;
 mod direction;
 mod lock;
@@ -15,6 +16,7 @@ mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use background::{Background, Outcome, panicked};
 pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
