@@ -104,12 +104,12 @@ impl Crowd {
 }
 
 /// `--clients` at a time to `--to`, for `--for` seconds, at most `--count` in all: every connection leaves its
-/// port unusable for a while, so keep the count below the size of the local port range.
+/// port unusable for a while, and beyond half of the local port range connect itself is what is slow.
 pub fn connections(arguments: &mut Arguments) -> Result<(), Failure> {
     let endpoint: Endpoint = arguments.required("to")?;
     let clients = arguments.or("clients", 1)?;
     let limit = arguments.seconds("for", 2.0)?;
-    let count: usize = arguments.or("count", 20_000)?;
+    let count: usize = arguments.or("count", 12_000)?;
     arguments.finish()?;
     let mut crowd = Crowd {
         address: endpoint.address()?,
