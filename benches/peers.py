@@ -2,17 +2,14 @@
 
     python benches/peers.py [--rounds 5] [--only names] [--peers names] [--json FILE] [--markdown]
 
-Loopback only. In each row the peers take turns; the first round is thrown away (unless it is the only one), the
-figures are medians over the others, and every ratio is between figures of one run. Every run counts its bytes at the
-far end: a peer that loses some has no figure. What is not installed is said to be not measured.
+Loopback only. In each row the peers take turns; the first round is thrown away (unless it is the only one),
+the figures are medians over the others, and every ratio is between figures of one run. Every run counts its
+bytes at the far end: a peer that loses some has no figure. What is not installed is said to be not measured.
+An interrupt ends the measuring, not the report.
 """
 
 import argparse
 import json
-import os
-import platform
-import resource
-import shutil
 import signal
 import statistics
 import subprocess
@@ -22,12 +19,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from peers import tables
-from peers.bench import Bench, Figures
-from peers.goals import GOALS
-from peers.processes import MeasureError
-from peers.relays import PEERS, Peer, Tools
-from peers.rows import ROWS, Row
+from comparison import machine, tables
+from comparison.bench import Bench, Figures
+from comparison.goals import GOALS
+from comparison.processes import MeasureError
+from comparison.relays import PEERS, Peer, Tools
+from comparison.rows import ROWS, Row
 
 Runs = dict[tuple[str, str], list[Figures]]
 _ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +56,9 @@ def arguments() -> argparse.Namespace:
 def build() -> Path:
     """Build the load generator and return its path."""
     command = ["cargo", "build", "--release", "--example", "load", "--message-format=json-render-diagnostics"]
-    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, check=False, text=True)
+    if done.returncode != 0:
+        sys.exit("the load generator does not build")
     messages = (json.loads(line) for line in done.stdout.splitlines())
     return Path(next(m["executable"] for m in messages if m.get("target", {}).get("name") == "load"))
 
@@ -95,29 +94,6 @@ def measure(bench: Bench, row: Row, peers: Sequence[Peer], rounds: int) -> tuple
     return runs, failures
 
 
-def version(*command: str) -> str:
-    """Return the line of a program's output that names its version."""
-    if not shutil.which(command[0]):
-        return f"{Path(command[0]).name}: not installed"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines()
-    return next((line for line in lines if "version" in line.lower()), " ".join(lines[:1])).strip()
-
-
-def surroundings(tools: Tools) -> list[str]:
-    """Return what the figures depend on, a line each."""
-    cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    model = cpus[0].partition(":")[2].strip() if cpus else platform.machine()
-    own = [version(str(tools.ferrule), "-V")] if tools.ferrule else []
-    return [
-        f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}",
-        *own,
-        version("socat", "-V"),
-        version("haproxy", "-v"),
-        version("nginx", "-v"),
-    ]
-
-
 def report(rows: Sequence[Row], runs: Runs, failures: dict[str, dict[str, str]], markdown: bool) -> None:
     """Print the goals, every figure, and what has none."""
     medians = {
@@ -128,34 +104,43 @@ def report(rows: Sequence[Row], runs: Runs, failures: dict[str, dict[str, str]],
     if any(goal.row == row.name for goal in GOALS for row in rows):
         print(tables.goals(rows, medians, markdown), end="\n\n")
     print(tables.figures(rows, runs, medians, markdown))
-    for row, reasons in failures.items():
-        for peer, reason in reasons.items():
-            print(f"\nnot measured: {row} {peer}: {reason}")
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row, why_not in failures.items():
+        for peer, why in why_not.items():
+            reasons[peer, why].append(row)
+    for (peer, why), names in reasons.items():
+        print(f"\n- no figures of {peer} for {', '.join(names)}: {why}")
+
+
+def measure_all(bench: Bench, options: argparse.Namespace) -> tuple[Runs, dict[str, dict[str, str]], float]:
+    """Measure the rows asked for until interrupted; the last value is the share of others' work."""
+    runs: Runs = {}
+    failures: dict[str, dict[str, str]] = {}
+    others = 0.0
+    for row in (row for row in ROWS if row.name in options.only):
+        peers = [PEERS[name] for name in row.peers if name in options.peers]
+        present = [peer for peer in peers if peer.available(bench.tools)]
+        others = max(others, machine.busy())
+        try:
+            counted, failures[row.name] = measure(bench, row, present, options.rounds)
+        except KeyboardInterrupt:
+            break
+        runs.update(counted)
+        failures[row.name] |= {peer.name: "not installed" for peer in peers if peer not in present}
+    return runs, failures, others
 
 
 def main() -> None:
     """Measure, print, write."""
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the relays' contexts end them
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    rows = [row for row in ROWS if row.name in options.only]
-    runs: Runs = {}
-    failures: dict[str, dict[str, str]] = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the relays' contexts end them
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as directory:
         tools = Tools(options.load or build(), find_ferrule(options.ferrule), Path(directory))
-        bench = Bench(tools, options.seconds)
-        context = surroundings(tools)
-        for row in rows:
-            peers = [PEERS[name] for name in row.peers if name in options.peers]
-            present = [peer for peer in peers if peer.available(tools)]
-            counted, failed = measure(bench, row, present, options.rounds)
-            runs.update(counted)
-            failures[row.name] = failed | {
-                peer.name: "not installed" for peer in peers if not peer.available(tools)
-            }
-    print("\n".join(context), end="\n\n")
-    report(rows, runs, failures, options.markdown)
+        context = machine.describe(tools)
+        runs, failures, others = measure_all(Bench(tools, options.seconds), options)
+    context.append(f"work of others before the rows: at most {others:.0%} of the machine")
+    print("\n".join(f"- {line}" for line in context), end="\n\n")
+    report([row for row in ROWS if row.name in failures], runs, failures, options.markdown)
     if options.json:
         named = {f"{row} {peer}": counted for (row, peer), counted in runs.items()}
         outcome = {"context": context, "runs": named, "failures": failures}

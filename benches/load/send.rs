@@ -1,6 +1,7 @@
 //! Bulk: as many bytes as go through, each counted at the far end.
 
 use std::net::Shutdown;
+use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::EpollFlags;
@@ -19,6 +20,7 @@ struct Stream {
 }
 
 /// What a run of bulk streams came to.
+#[derive(Default)]
 pub struct Outcome {
     pub streams: u64,
     /// Bytes that arrived, over all streams.
@@ -36,6 +38,16 @@ impl Outcome {
             .number("bytes", self.bytes)
             .seconds("seconds", self.elapsed)
             .number("bad", self.bad)
+    }
+}
+
+/// Runs beside each other: what they moved together, in the time of the longest.
+impl AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.streams += other.streams;
+        self.bytes += other.bytes;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.bad += other.bad;
     }
 }
 

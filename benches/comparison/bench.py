@@ -6,9 +6,9 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 
-from peers.endpoints import Endpoint
-from peers.processes import MeasureError, Relay, running
-from peers.relays import Peer, Tools
+from comparison.endpoints import Endpoint
+from comparison.processes import MeasureError, Relay, running
+from comparison.relays import Peer, Tools
 
 Figures = dict[str, float]
 
@@ -85,15 +85,16 @@ class Bench:
         command = [str(self.tools.load), "idle", "--to", str(near), "--connections", str(connections)]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as holder:
-            assert holder.stdin and holder.stdout and holder.stderr
+            orders, answers, errors = holder.stdin, holder.stdout, holder.stderr
+            assert orders and answers and errors
 
             def answer() -> None:
-                if not holder.stdout.readline():
-                    raise MeasureError(f"idle: {holder.stderr.read().strip()}")
+                if not answers.readline():
+                    raise MeasureError(f"idle: {errors.read().strip()}")
 
             def burst(size: int) -> None:
-                holder.stdin.write(f"{size}\n")
-                holder.stdin.flush()
+                orders.write(f"{size}\n")
+                orders.flush()
                 answer()
 
             try:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from peers.goals import GOALS, Medians
-from peers.rows import Row
+from comparison.goals import GOALS, Medians
+from comparison.rows import Row
 
 UNITS = {
     "rate": "GB/s",

@@ -1,9 +1,16 @@
 """What is measured: each row's runs, from a peer to figures.
 
-Units: ``rate`` in 1e9 bytes a second, ``cpu`` in seconds of the relay per 1e9 bytes, ``p50`` and ``p99`` in
-microseconds, ``each`` in microseconds of the relay per round trip or connection, ``conns`` in connections a second,
-``memory`` in KiB per connection, ``after`` (a burst) as a multiple of that, ``descriptors`` per connection, ``first``
-(byte, from the start) in milliseconds.
+| figure | unit |
+|---|---|
+| ``rate`` | 1e9 bytes a second |
+| ``cpu`` | seconds of the relay's CPU per 1e9 bytes |
+| ``p50`` ``p99`` | microseconds |
+| ``each`` | microseconds of the relay's CPU per round trip or connection |
+| ``conns`` | connections a second |
+| ``memory`` | KiB of process memory per connection |
+| ``after`` | the same after a burst through each connection, as a multiple |
+| ``descriptors`` | per connection |
+| ``first`` | milliseconds from the start to the first byte at the server |
 """
 
 import dataclasses
@@ -11,10 +18,10 @@ import functools
 import time
 from collections.abc import Callable
 
-from peers import one_shot
-from peers.bench import Bench, Figures, Stage
-from peers.processes import MeasureError
-from peers.relays import Peer
+from comparison import one_shot
+from comparison.bench import Bench, Figures, Stage
+from comparison.processes import MeasureError
+from comparison.relays import Peer
 
 _BURST = 256 * 1024
 _SETTLE = 1.0
@@ -59,7 +66,7 @@ def _latency(size: int, bench: Bench, peer: Peer) -> Figures:
         return {
             "p50": run["p50"] * 1e6,
             "p99": run["p99"] * 1e6,
-            **_cpu(stage, before, run["count"] / 1e6, "each"),
+            **_cpu(stage, before, run["turns"] / 1e6, "each"),
         }
 
 

@@ -12,7 +12,7 @@ class Goal:
 
     Args:
         row: Name of the row.
-        figure: Name of the figure; see `peers.rows` for units.
+        figure: Name of the figure; see `comparison.rows` for units.
         least: Whether the bound is the least that is wanted, not the most.
         bound: A multiple of the peer's figure, or the figure itself without a peer.
         peer: Whose figure in the same row is the measure.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from peers.endpoints import Endpoint
+from comparison.endpoints import Endpoint
 
 _HAPROXY = """
 global

@@ -5,7 +5,7 @@ import socket
 import time
 from pathlib import Path
 
-from peers.processes import MeasureError, Relay
+from comparison.processes import MeasureError, Relay
 
 _LISTENING = "0A"
 _ACCEPTS = 0x10000
@@ -44,7 +44,9 @@ class Endpoint:
             rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
             return any(row[1] == local and row[3] == _LISTENING for row in rows)
         rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:])
-        return any(row[-1] == self.place and int(row[3], 16) & _ACCEPTS for row in rows)
+        # HAProxy listens under a longer name first, and then renames the file.
+        listening = (row[-1] for row in rows if int(row[3], 16) & _ACCEPTS)
+        return Path(self.place).exists() and any(name.startswith(self.place) for name in listening)
 
     def wait(self, relay: Relay, seconds: float = 10.0) -> None:
         """Return once something listens here; raise `MeasureError` if the relay ends or takes too long."""

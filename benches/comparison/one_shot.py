@@ -10,9 +10,9 @@ import threading
 import time
 from pathlib import Path
 
-from peers.bench import Bench, Figures
-from peers.processes import MeasureError
-from peers.relays import Peer
+from comparison.bench import Bench, Figures
+from comparison.processes import MeasureError
+from comparison.relays import Peer
 
 _BYTES = 750_000_000
 _STARTS = 10
@@ -54,7 +54,7 @@ def _relayed(bench: Bench, command: list[str], stdin: int) -> Figures:
         cpu, output = _end(popen)
         seconds = time.perf_counter() - started
     if output != b"s" + struct.pack("<QQ", _BYTES, 0):
-        raise MeasureError(f"{popen.args} ended with {popen.returncode}, the sink's answer was {output!r}")
+        raise MeasureError(f"{command[0]} ended with {popen.returncode}, the sink answered {output!r}")
     return {"rate": _BYTES / seconds / 1e9, "cpu": cpu / _BYTES * 1e9}
 
 
@@ -89,11 +89,11 @@ def _first_byte(bench: Bench, peer: Peer, source: Path) -> float:
                 with connection:
                     connection.settimeout(_PATIENCE)
                     if not connection.recv(1):
-                        raise MeasureError(f"{command} sent nothing")
+                        raise MeasureError(f"{command[0]} sent nothing")
                     elapsed = time.perf_counter() - started
             except TimeoutError:
                 popen.kill()
-                raise MeasureError(f"{command} did not connect") from None
+                raise MeasureError(f"{command[0]} did not connect") from None
             _end(popen)
     return elapsed
 
