@@ -10,6 +10,7 @@ An interrupt ends the measuring, not the report.
 
 import argparse
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -43,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one run of bulk or messages")
     parser.add_argument("--only", type=names, default=[row.name for row in ROWS], help="rows: a,b,...")
     parser.add_argument("--peers", type=names, default=list(PEERS), help="relays: a,b,...")
+    parser.add_argument("--nice", type=int, default=0, help="of all that is measured; -10 keeps others out")
     parser.add_argument("--ferrule", type=Path, help="the ferrule script, if not beside the interpreter")
     parser.add_argument("--load", type=Path, help="a load generator already built")
     parser.add_argument("--json", type=Path, help="write every run's figures to this file")
@@ -133,6 +135,7 @@ def measure_all(bench: Bench, options: argparse.Namespace) -> tuple[Runs, dict[s
 def main() -> None:
     """Measure, print, write."""
     options = arguments()
+    os.nice(options.nice)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the relays' contexts end them
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as directory:
         tools = Tools(options.load or build(), find_ferrule(options.ferrule), Path(directory))

@@ -109,7 +109,7 @@ pub fn connections(arguments: &mut Arguments) -> Result<(), Failure> {
     let endpoint: Endpoint = arguments.required("to")?;
     let clients = arguments.or("clients", 1)?;
     let limit = arguments.seconds("for", 2.0)?;
-    let count: usize = arguments.or("count", 12_000)?;
+    let count: usize = arguments.or("count", 8_000)?;
     arguments.finish()?;
     let mut crowd = Crowd {
         address: endpoint.address()?,
