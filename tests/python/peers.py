@@ -192,6 +192,11 @@ class Collector(Server):
             stream += piece
         self.ended += 1
 
+    def wait_for(self, data: bytes) -> None:
+        """Wait until all streams together, in the order they were opened, are exactly `data`."""
+        wait_until(lambda: len(b"".join(self.streams)) >= len(data), f"{len(data)} collected bytes")
+        assert b"".join(self.streams) == data
+
     def wait_ended(self, count: int = 1) -> None:
         wait_until(lambda: self.ended >= count, f"the end of {count} collected streams")
 
