@@ -212,14 +212,14 @@ fn serve(relay: &Arc<Relay>, switches: &Switches) -> Result<(Report, Option<i32>
     let lock = Arc::new(Mutex::new(None));
     let signals = Signals::take(switches.signals, orders(relay, switches, &stop, &lock)).map_err(failed)?;
     let runtime = relay_runtime().map_err(failed)?;
-    let report = runtime.block_on(async {
+    let report: Result<Report> = runtime.block_on(async {
         if let Some(wanted) = &switches.lock {
             match obtain(wanted, &relay.log, &stop).await? {
                 Some(file) => *lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file),
                 None => return Ok(Report { ended: Ended::Stopped, ..Report::default() }),
             }
         }
-        Ok(relay.run(&stop).await)
+        Ok::<_, Error>(relay.run(&stop).await)
     });
     // A name that is still being looked up must not hold the end up.
     runtime.shutdown_background();
