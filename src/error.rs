@@ -151,12 +151,26 @@ impl Error {
         error
     }
 
+    /// Says it in better words than the operating system's; its number stays.
+    #[must_use]
+    pub fn worded(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Names the address, unless an inner layer already did.
     #[must_use]
     pub fn at(mut self, address: impl Into<String>) -> Self {
         if self.0.address.is_none() {
             self.0.address = Some(address.into());
         }
+        self
+    }
+
+    /// Says what the message is about, in front of it.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        self.0.message = format!("{what}: {}", self.0.message);
         self
     }
 
@@ -234,6 +248,16 @@ impl Error {
     /// The operating system's error kind.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         self.0.source.as_ref().map(|source| source.kind())
+    }
+
+    /// The line scripts look for: the address and what is wrong with it, without the phase.
+    pub fn line(&self) -> String {
+        match &self.0.address {
+            Some(address) if !matches!(self.0.kind, ErrorKind::Address | ErrorKind::Usage) => {
+                format!("{address}: {}", self.0.message)
+            }
+            _ => self.0.message.clone(),
+        }
     }
 
     /// The text with a caret under the place and the hint, as further lines after the message.

@@ -1,5 +1,6 @@
 //! A source whose end is not the end: `tail -f`.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -54,5 +55,3 @@ impl Source for Follow {
         self.inner.has_unread()
     }
 }
-
-use std::future::Future as _;

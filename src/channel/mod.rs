@@ -9,11 +9,13 @@ mod follow;
 mod limit;
 mod line_ends;
 mod memory;
-mod pool;
+pub(crate) mod pool;
 mod port;
+mod sit_out;
 mod tap;
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +27,7 @@ pub use line_ends::{ReadLineEnds, WriteLineEnds};
 pub use memory::{Nothing, Stalled, Text};
 pub use pool::Buffer;
 pub use port::{Class, Port, PortSink, PortSource};
+pub use sit_out::SitOut;
 pub use tap::{Tap, Tapped};
 
 use crate::endpoint::{BoxFuture, Context};
@@ -32,7 +35,7 @@ use crate::error::Result;
 use crate::option::Settings;
 
 /// What bytes are read from. A read of 0 bytes is the end.
-pub trait Source: AsyncRead + Send + Unpin {
+pub trait Source: AsyncRead + Send + Sync + Unpin {
     /// The bare descriptor, where reading from it is the same as reading from this.
     fn port(&self) -> Option<&Arc<Port>> {
         None
@@ -46,7 +49,7 @@ pub trait Source: AsyncRead + Send + Unpin {
 
 /// What bytes are written to. `poll_shutdown` passes the end of the data on, the way the channel's
 /// settings say; the other direction is not touched.
-pub trait Sink: AsyncWrite + Send + Unpin {
+pub trait Sink: AsyncWrite + Send + Sync + Unpin {
     /// The bare descriptor, where writing to it is the same as writing to this.
     fn port(&self) -> Option<&Arc<Port>> {
         None
@@ -54,7 +57,7 @@ pub trait Sink: AsyncWrite + Send + Unpin {
 }
 
 /// A program or the like that lives as long as its channel.
-pub trait Attached: Send {
+pub trait Attached: Send + Sync {
     /// Waits for it, ends it if need be, and says whether it failed by itself. Called once the relay is
     /// over and the channel's descriptors are closed. `end_close` leaves it running.
     fn finish<'a>(&'a mut self, context: &'a Context, end_close: bool) -> BoxFuture<'a, Result<()>>;
@@ -75,10 +78,13 @@ pub struct Channel {
     pub environment: Vec<(&'static str, OsString)>,
     /// The program behind it.
     pub attached: Option<Box<dyn Attached>>,
+    /// The program behind the writing half, where the halves of a dual address are programs both.
+    pub also: Option<Box<dyn Attached>>,
     /// What is undone when the channel is dropped, in this order: names removed, terminals restored.
-    pub guards: Vec<Box<dyn Send>>,
-    /// A connection that is shut down both ways at the end, so that other holders see it, too.
-    pub shutdown_at_end: bool,
+    pub guards: Vec<Box<dyn Send + Sync>>,
+    /// Other descriptors of the same connection exist: at the end it is shut down both ways, so that
+    /// their holders see it, too.
+    pub shared: bool,
     /// At the end only close: no shutdown, no signal to the program.
     pub end_close: bool,
     /// A broken pipe on writing is a notice, not an error.
@@ -91,13 +97,11 @@ impl Channel {
     /// A channel that reads and writes one descriptor, with the wrappers the settings ask for.
     pub fn duplex(port: Port, settings: &Settings) -> Self {
         let port = Arc::new(port);
-        let mut channel = Self::halves(
+        Self::halves(
             Some(PortSource::new(Arc::clone(&port), &settings.flow)),
             Some(PortSink::new(port, &settings.flow)),
             settings,
-        );
-        channel.shutdown_at_end = true;
-        channel
+        )
     }
 
     /// A channel that only reads a descriptor.
@@ -127,7 +131,7 @@ impl Channel {
 
     /// Adds something that is undone when the channel is dropped.
     #[must_use]
-    pub fn guarded(mut self, guard: impl Send + 'static) -> Self {
+    pub fn guarded(mut self, guard: impl Send + Sync + 'static) -> Self {
         self.guards.push(Box::new(guard));
         self
     }
@@ -151,8 +155,20 @@ impl Channel {
             sink.map(|port| PortSink::new(Arc::new(port), &settings.flow)),
             settings,
         );
-        shared.shutdown_at_end = self.shutdown_at_end;
+        shared.shared = true;
         Ok(shared)
+    }
+}
+
+/// What must be shut down at the end so that other holders of the connection see it.
+pub fn shutdown(channel: &Channel) {
+    if !channel.shared || channel.end_close {
+        return;
+    }
+    let ports = [channel.source.as_deref().and_then(Source::port), channel.sink.as_deref().and_then(Sink::port)];
+    for port in ports.into_iter().flatten().filter(|port| port.class().is_socket()) {
+        // Nothing can be done about a failure: the session is over.
+        let _ = crate::sys::io::shutdown_both(port.as_fd());
     }
 }
 

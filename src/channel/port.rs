@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
 use super::{Sink, Source};
 use crate::option::{Flow, Shut};
@@ -114,6 +114,9 @@ impl Port {
     pub fn shared(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> io::Result<Self> {
         let class = sys::fd::classify(fd)?;
         let number = fd.as_raw_fd();
+        // Never more than it was opened for: a pipe we hold the other end of would have no end.
+        let (readable, writable) = sys::fd::access(fd)?;
+        let (reads, writes) = (reads && readable, writes && writable);
         let mut port = if class == Class::File {
             Self::register(fd.try_clone_to_owned()?, class, Mode::Ready)
         } else if class.is_socket() {
@@ -132,18 +135,13 @@ impl Port {
         if class == Class::File {
             return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number });
         }
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        match AsyncFd::try_with_interest(fd, interest) {
+        match sys::fd::register(fd) {
             Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number }),
-            Err(error) => {
-                let (fd, error) = error.into_parts();
-                // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
-                if error.raw_os_error() == Some(libc::EPERM) {
-                    Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number })
-                } else {
-                    Err(error)
-                }
+            // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
+            Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
+                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number })
             }
+            Err((_, error)) => Err(error),
         }
     }
 
@@ -166,6 +164,18 @@ impl Port {
     pub fn duplicate(&self) -> io::Result<Self> {
         let fd = self.as_fd().try_clone_to_owned()?;
         Self::register(fd, self.class, self.mode)
+    }
+
+    /// Waits until a connection that connect(2) left in progress stands.
+    ///
+    /// # Errors
+    /// Why it does not (`SO_ERROR`).
+    pub async fn connected(&self) -> io::Result<()> {
+        if let Registered::Polled(fd) = &self.fd {
+            // The guard is dropped as it is: the first write need not wait again.
+            let _still_ready = fd.writable().await?;
+        }
+        socket2::SockRef::from(self).take_error()?.map_or(Ok(()), Err)
     }
 
     /// Whether bytes wait to be read.
@@ -199,6 +209,11 @@ impl Port {
             match call(self.as_fd()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => match &mut guard {
+                    // The readiness of a hang-up cannot be cleared, but a master gets over it when its slave
+                    // is opened again: its users then start over with [`Port::duplicate`].
+                    Some(guard) if self.class == Class::Master && is_closed(guard.ready()) => {
+                        return Poll::Ready(Err(error));
+                    }
                     Some(guard) => guard.clear_ready(),
                     None => return Poll::Ready(Err(error)),
                 },
@@ -250,6 +265,31 @@ impl Port {
     pub fn poll_splice_in(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
         self.poll_call(cx, true, |fd| sys::io::splice(pipe, fd, most), |_| false)
     }
+
+    /// Moves up to `most` bytes straight to `sink` without copying; one of the two is a pipe.
+    ///
+    /// `WouldBlock` may mean that this has nothing or that the sink has no room, so both are asked
+    /// before the readiness of either is forgotten.
+    pub fn poll_splice_to(&self, cx: &mut Context<'_>, sink: &Self, most: usize) -> Poll<io::Result<usize>> {
+        loop {
+            let (Registered::Polled(from), Registered::Polled(to)) = (&self.fd, &sink.fd) else {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+            };
+            let mut readable = ready!(from.poll_read_ready(cx))?;
+            let mut writable = ready!(to.poll_write_ready(cx))?;
+            match sys::io::splice(self.as_fd(), sink.as_fd(), most) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !sys::fd::ready_now(self.as_fd(), false) {
+                        readable.clear_ready();
+                    } else if !sys::fd::ready_now(sink.as_fd(), true) {
+                        writable.clear_ready();
+                    }
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
 }
 
 impl AsFd for Port {
@@ -269,6 +309,15 @@ fn poll_ready<'a>(
     if write { fd.poll_write_ready(cx) } else { fd.poll_read_ready(cx) }
 }
 
+fn is_closed(ready: Ready) -> bool {
+    ready.is_read_closed() || ready.is_write_closed()
+}
+
+/// Whether a master has got over a hang-up, and has to be registered anew to be waited for.
+fn is_reopened(port: &Port, error: &io::Error) -> bool {
+    port.class == Class::Master && error.kind() == io::ErrorKind::WouldBlock
+}
+
 /// The reading end of a port.
 pub struct PortSource {
     port: Arc<Port>,
@@ -283,13 +332,17 @@ impl PortSource {
 }
 
 impl AsyncRead for PortSource {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let room = buf.initialize_unfilled();
             let wanted = room.len();
             let count = match ready!(self.port.poll_read(cx, room)) {
                 // The other side of a pseudo terminal was closed.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) && self.port.class == Class::Master => 0,
+                Err(error) if is_reopened(&self.port, &error) => {
+                    self.port = Arc::new(self.port.duplicate()?);
+                    continue;
+                }
                 result => result?,
             };
             // An empty message is not the end, unless asked for; a closed SEQPACKET connection is.
@@ -340,8 +393,13 @@ impl PortSink {
 
 impl AsyncWrite for PortSink {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(port) = &self.port else { return Poll::Ready(Err(Self::closed())) };
-        let count = ready!(port.poll_write(cx, buf))?;
+        let count = loop {
+            let Some(port) = &self.port else { return Poll::Ready(Err(Self::closed())) };
+            match ready!(port.poll_write(cx, buf)) {
+                Err(error) if is_reopened(port, &error) => self.port = Some(Arc::new(port.duplicate()?)),
+                result => break result?,
+            }
+        };
         if let Some(last) = buf[..count].last() {
             self.at_line_start = *last == b'\n';
         }
@@ -365,7 +423,8 @@ impl AsyncWrite for PortSink {
                 // The master is read as well: the program behind it is told the way a person would.
                 let end = sys::terminal::end_of_file(port.as_fd(), self.at_line_start);
                 if !end.is_empty() {
-                    ready!(port.poll_write(cx, &end))?;
+                    // A slave that was closed has nobody left to be told.
+                    let _ = ready!(port.poll_write(cx, &end));
                 }
             }
             Shut::Close => {

@@ -3,7 +3,31 @@
 //! A kind's `plan` function turns a checked [`Request`] into an [`Opener`]; it opens nothing. The opener is
 //! then used as often as wanted: by `retry`, by `fork`, by every session of a listener.
 
+mod abstract_unix;
+mod accept_fd;
+mod access;
+mod file;
+pub mod identity;
+mod inet;
+mod listener;
+mod local;
+mod pipe;
 mod plan;
+mod program;
+pub mod pty;
+mod resolve;
+mod sockname;
+mod socket;
+mod socketpair;
+mod stdio;
+mod tcp;
+mod tcpwrap;
+#[cfg(test)]
+mod testing;
+mod text;
+mod unix;
+mod unix_path;
+mod unlink;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -127,6 +151,8 @@ pub struct Context {
     pub log: Log,
     /// Variables for children: who the peer of the other side is, and so on. Shared, since sessions are many.
     pub environment: Arc<Vec<(String, std::ffi::OsString)>>,
+    /// Whether channels are to say who their peer is ([`Channel::environment`]): it costs system calls.
+    pub environment_wanted: bool,
     /// The descriptors of the channel that was opened before, for `nofork`: to read from, to write to.
     pub other: Option<(std::os::fd::RawFd, std::os::fd::RawFd)>,
 }
@@ -160,7 +186,19 @@ pub trait Accept: Send {
 }
 
 /// All kinds, file by file. The only place they are listed.
-pub static KINDS: &[&[Kind]] = &[];
+pub static KINDS: &[&[Kind]] = &[
+    abstract_unix::KINDS,
+    accept_fd::KINDS,
+    file::KINDS,
+    pipe::KINDS,
+    program::KINDS,
+    pty::KINDS,
+    socketpair::KINDS,
+    stdio::KINDS,
+    tcp::KINDS,
+    text::KINDS,
+    unix::KINDS,
+];
 
 /// Every kind.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {

@@ -1,14 +1,8 @@
-//! The options of one address: read, checked against the kind, and applied at their moments.
+//! The options of one address: read and checked against the kind. They are applied in `applied`.
 
-use std::io;
-use std::os::fd::BorrowedFd;
-use std::path::Path;
-
-use nix::sys::termios::Termios;
-
-use super::{Apply, DescriptorMoment, Groups, PathMoment, Row, Settings, SocketMoment, TABLES, Value, find_in};
+use super::{Apply, Groups, Row, Settings, TABLES, Value, find_in};
 use crate::endpoint::{self, Kind};
-use crate::error::{Error, Phase, Result, excerpt};
+use crate::error::{Error, Result, excerpt};
 use crate::spec::{OptionSpec, Single, Spec, diagnose, values};
 
 /// Files of rows; all there are, except in tests.
@@ -29,7 +23,7 @@ pub struct Options {
     /// What the `Plan` rows say.
     pub settings: Settings,
     /// All options in order of application: by phase, then as written.
-    given: Vec<(&'static Row, Value)>,
+    pub(super) given: Vec<(&'static Row, Value)>,
 }
 
 impl Options {
@@ -69,60 +63,6 @@ impl Options {
     /// The value of the option with this canonical name; the last one counts.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.given.iter().rev().find(|(row, _)| row.name == name).map(|(_, value)| value)
-    }
-
-    /// Applies what belongs to this moment of a socket's life.
-    pub fn on_socket(&self, moment: SocketMoment, fd: BorrowedFd<'_>) -> Result<()> {
-        self.apply(|row, value| match row.apply {
-            Apply::Socket(at, apply) if at == moment => Some(apply(fd, value)),
-            _ => None,
-        })
-    }
-
-    /// Applies what belongs to this moment of a descriptor's life.
-    pub fn on_descriptor(&self, moment: DescriptorMoment, fd: BorrowedFd<'_>) -> Result<()> {
-        self.apply(|row, value| match row.apply {
-            Apply::Descriptor(at, apply) if at == moment => Some(apply(fd, value)),
-            _ => None,
-        })
-    }
-
-    /// Applies what belongs to this moment of a name in the file system.
-    pub fn on_path(&self, moment: PathMoment, path: &Path) -> Result<()> {
-        self.apply(|row, value| match row.apply {
-            Apply::Path(at, apply) if at == moment => Some(apply(path, value)),
-            _ => None,
-        })
-    }
-
-    /// The flags for open(2): `base` with the bits of the options set or cleared.
-    pub fn open_flags(&self, base: i32) -> i32 {
-        self.given.iter().fold(base, |flags, (row, value)| match row.apply {
-            Apply::OpenFlag(bit) if value.is_true() => flags | bit,
-            Apply::OpenFlag(bit) => flags & !bit,
-            _ => flags,
-        })
-    }
-
-    /// Applies what belongs to a terminal's settings. Says whether there was anything.
-    pub fn on_terminal(&self, settings: &mut Termios) -> Result<bool> {
-        let mut any = false;
-        for (row, value) in &self.given {
-            if let Apply::Terminal(apply) = row.apply {
-                any = true;
-                apply(settings, value).map_err(|reason| Error::text(reason).at(format!("option {}", row.name)))?;
-            }
-        }
-        Ok(any)
-    }
-
-    fn apply(&self, mut call: impl FnMut(&'static Row, &Value) -> Option<io::Result<()>>) -> Result<()> {
-        for (row, value) in &self.given {
-            if let Some(result) = call(row, value) {
-                result.map_err(|error| Error::open(Phase::Option, error).at(format!("option {}", row.name)))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -164,7 +104,7 @@ fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
 /// The error of an option for a reason in words.
 fn wrong(spec: &Spec, option: &OptionSpec, reason: &str) -> Error {
     let name = excerpt(&option.name.bytes);
-    Error::text(format!("option \"{name}\": {reason}")).place(&spec.text, option.span())
+    Error::text(format!("option \"{name}\": {}", excerpt(reason.as_bytes()))).place(&spec.text, option.span())
 }
 
 /// Checks what no option can see alone.
@@ -193,6 +133,8 @@ fn check_together(spec: &Spec, settings: &Settings, given: &[(&Row, Value, &Opti
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use std::path::Path;
+
     use super::*;
     use crate::endpoint::{Direction, Request};
     use crate::option::{SocatPhase, ValueType};
@@ -343,16 +285,5 @@ mod tests {
         ] {
             assert_eq!(error(text), pair(message, place), "{text}");
         }
-    }
-
-    #[test]
-    fn terminals_get_their_options() {
-        let master = nix::pty::openpty(None, None).unwrap().master;
-        let mut settings = nix::sys::termios::tcgetattr(&master).unwrap();
-        assert!(!options("T:1,fork").on_terminal(&mut settings).unwrap());
-        assert!(options("T:1,echo=7").on_terminal(&mut settings).unwrap());
-        assert_eq!(settings.control_chars[0], 7);
-        let error = options("T:1,echo=0").on_terminal(&mut settings).unwrap_err();
-        assert_eq!(error.to_string(), "option echo: no echo");
     }
 }

@@ -21,7 +21,10 @@ mod number;
 mod print;
 pub mod values;
 
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -39,6 +42,13 @@ pub struct Word {
     pub bytes: Vec<u8>,
     /// Where the word stands in the text, quotes included.
     pub span: Span,
+}
+
+impl Word {
+    /// The word as the name of a file.
+    pub fn path(&self) -> PathBuf {
+        OsStr::from_bytes(&self.bytes).into()
+    }
 }
 
 /// One option as written.

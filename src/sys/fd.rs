@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::channel::Class;
 
@@ -16,7 +18,7 @@ pub fn classify(fd: BorrowedFd<'_>) -> io::Result<Class> {
         SFlag::S_IFIFO => Class::Pipe,
         SFlag::S_IFREG | SFlag::S_IFBLK | SFlag::S_IFDIR => Class::File,
         SFlag::S_IFSOCK => classify_socket(fd)?,
-        _ if is_terminal_master(fd) => Class::Master,
+        _ if super::terminal::slave_number(fd).is_some() => Class::Master,
         _ if nix::unistd::isatty(fd).unwrap_or(false) => Class::Terminal,
         _ => Class::Device,
     })
@@ -34,16 +36,14 @@ fn classify_socket(fd: BorrowedFd<'_>) -> io::Result<Class> {
     })
 }
 
-/// Whether it is the master of a pseudo terminal.
-fn is_terminal_master(fd: BorrowedFd<'_>) -> bool {
-    let mut number: libc::c_int = 0;
-    // SAFETY: TIOCGPTN writes one unsigned int through the pointer, which lives as long as the call.
-    unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) == 0 }
-}
-
 /// Sets or clears `O_NONBLOCK` on the open file description.
 pub fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set_status_flag(fd, OFlag::O_NONBLOCK, on)
+}
+
+/// Whether `O_NONBLOCK` is set on the open file description.
+pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?).contains(OFlag::O_NONBLOCK))
 }
 
 /// Sets or clears a status flag with fcntl(F_SETFL).
@@ -54,6 +54,12 @@ pub fn set_status_flag(fd: BorrowedFd<'_>, flag: OFlag, on: bool) -> io::Result<
         fcntl(fd, FcntlArg::F_SETFL(wanted))?;
     }
     Ok(())
+}
+
+/// Whether it was opened for reading and for writing.
+pub fn access(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
+    let mode = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?) & OFlag::O_ACCMODE;
+    Ok((mode != OFlag::O_WRONLY, mode != OFlag::O_RDONLY))
 }
 
 /// Opens the same file once more, with `O_NONBLOCK` on a description of its own. Works for pipes and
@@ -97,6 +103,12 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<usize> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(count).unwrap_or(0)) }
 }
 
+/// Who is sent SIGIO for a descriptor (fcntl(2), `F_GETOWN`); 0 is nobody.
+pub fn owner(fd: BorrowedFd<'_>) -> i32 {
+    // SAFETY: F_GETOWN only reads; the descriptor is open as long as the borrow.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETOWN) }
+}
+
 /// A descriptor of our own on what the process inherited as number `number`; the inherited one stays.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     borrow(number)?.try_clone_to_owned()
@@ -112,6 +124,14 @@ pub fn borrow(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     // SAFETY: the number is open. The user named it as one of the process's inherited descriptors,
     // which nothing in this crate ever closes.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Registers a descriptor with the runtime's epoll, for reading and writing; gives it back when that fails.
+pub fn register(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
+    // SAFETY: an `OwnedFd` is open and always returns the same number, until the `AsyncFd` that owns it
+    // is dropped.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+    registered.map_err(|error| error.into_parts())
 }
 
 /// Takes over a descriptor that a system call has just returned.

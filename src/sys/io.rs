@@ -63,3 +63,8 @@ fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
         result => Ok(result?),
     }
 }
+
+/// Whether splice(2) said that it cannot serve this pair of descriptors at all.
+pub fn is_splice_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP))
+}
