@@ -165,7 +165,8 @@ fn plan(scripted: &Arc<Scripted>) -> Plan {
         address: "SCRIPTED".to_owned(),
         options: Arc::new(Options::default()),
         direction: Direction::Both,
-        opener: Opener::Connect(Box::new(Shared(Arc::clone(scripted)))),
+        opener: Opener::Connect(Arc::new(Shared(Arc::clone(scripted)))),
+        identified: false.into(),
     };
     Plan { address: "SCRIPTED".to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
 }

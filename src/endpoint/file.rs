@@ -74,7 +74,7 @@ struct File {
 }
 
 fn opener(request: &Request<'_>, manner: Manner) -> Opener {
-    Opener::Connect(Box::new(File {
+    Opener::Connect(Arc::new(File {
         path: request.spec.params[0].path(),
         manner,
         direction: request.direction,

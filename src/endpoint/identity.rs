@@ -63,24 +63,22 @@ pub fn check(kind: &Kind, settings: &Settings, process_wide: bool) -> Result<()>
 
 /// Opens an endpoint with the identity its options ask for.
 ///
-/// `open` is called once, on another thread when that is needed; what it returns is then used on the
+/// What changes the whole process is done the `first` time only. `open` is called once, on another thread when that is needed; what it returns is then used on the
 /// caller's. Dropping the future gives the opening up.
 ///
 /// # Errors
 /// What `open` returns, and what keeps the process from the identity asked for.
-pub async fn opened<T, F, O>(kind: &Kind, settings: &Settings, process_wide: bool, open: O) -> Result<T>
+pub async fn opened<T, F, O>(settings: &Settings, first: bool, open: O) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,
     O: FnOnce() -> F + Send + 'static,
 {
-    if !concerns(kind, settings) {
-        return open().await;
-    }
-    check(kind, settings, process_wide)?;
-    let later = before_open(&settings.identity)?;
+    let later = if first { Some(before_open(&settings.identity)?) } else { None };
     let opened = if is_apart(&settings.identity) { apart(&settings.identity, open).await? } else { open().await? };
-    later.apply(settings)?;
+    if let Some(later) = later {
+        later.apply(settings)?;
+    }
     Ok(opened)
 }
 
@@ -310,7 +308,7 @@ mod tests {
     async fn a_library_is_refused_before_anything_is_opened() {
         let mut settings = Settings::default();
         settings.program.setsid = true;
-        let result = opened(pty(), &settings, false, || async { panic!("opened") }).await;
+        let result = opened(&settings, true, || async { panic!("opened") }).await;
         let _: () = result.unwrap_or(());
     }
 
@@ -328,7 +326,7 @@ mod tests {
             std::fs::write("made", b"").map_err(|error| Error::open(Phase::Open, error))?;
             Ok(std::env::current_dir().unwrap())
         };
-        let inside = opened(pty(), &settings, false, open).await.unwrap();
+        let inside = opened(&settings, true, open).await.unwrap();
         assert_eq!(std::env::current_dir().unwrap(), before);
         assert_eq!(inside, directory.canonicalize().unwrap());
         let mode = std::fs::metadata(directory.join("made")).unwrap().permissions().mode();
@@ -340,7 +338,7 @@ mod tests {
     async fn a_missing_directory_is_an_error_that_names_the_option() {
         let mut settings = Settings::default();
         settings.identity.chdir = Some("/no/such/directory".into());
-        let error = opened(pty(), &settings, false, || async { Ok(()) }).await.unwrap_err();
+        let error = opened(&settings, true, || async { Ok(()) }).await.unwrap_err();
         assert_eq!(error.io_kind(), Some(io::ErrorKind::NotFound));
         assert!(error.advice().unwrap().contains("chdir"));
     }
@@ -361,7 +359,7 @@ mod tests {
             let _tell = tell;
             std::future::pending::<Result<()>>().await
         };
-        let given_up = tokio::time::timeout(Duration::from_millis(50), opened(pty(), &settings, false, open)).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(50), opened(&settings, true, open)).await;
         assert!(given_up.is_err());
         tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
     }
@@ -370,7 +368,7 @@ mod tests {
     async fn a_missing_namespace_is_an_error() {
         let mut settings = Settings::default();
         settings.identity.netns = Some("no-such-namespace".to_owned());
-        let error = opened(pty(), &settings, false, || async { Ok(()) }).await.unwrap_err();
+        let error = opened(&settings, true, || async { Ok(()) }).await.unwrap_err();
         assert!(error.advice().unwrap().contains("netns"));
     }
 }

@@ -160,9 +160,9 @@ pub struct Context {
 /// How an endpoint is opened.
 pub enum Opener {
     /// Opened as it is.
-    Connect(Box<dyn Connect>),
+    Connect(Arc<dyn Connect>),
     /// Bound first, then channels are accepted.
-    Bind(Box<dyn Bind>),
+    Bind(Arc<dyn Bind>),
 }
 
 /// Opens a channel.

@@ -48,7 +48,7 @@ struct Pty {
 }
 
 fn plan(request: &Request<'_>) -> Opener {
-    Opener::Connect(Box::new(Pty { options: Arc::clone(&request.options), direction: request.direction }))
+    Opener::Connect(Arc::new(Pty { options: Arc::clone(&request.options), direction: request.direction }))
 }
 
 impl Connect for Pty {

@@ -84,7 +84,7 @@ pub(super) static KINDS: &[Kind] = &[
 ];
 
 fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Result<Opener> {
-    Ok(Opener::Connect(Box::new(Inherited {
+    Ok(Opener::Connect(Arc::new(Inherited {
         input,
         output,
         direction: request.direction,
@@ -104,7 +104,7 @@ fn numbered(request: &Request<'_>) -> Result<Opener> {
     let Some(number) = number.filter(|number| *number >= 0) else {
         return Err(Error::text(format!("\"{}\" is not the number of a descriptor", crate::error::printable(&word.bytes))));
     };
-    Ok(Opener::Connect(Box::new(Inherited {
+    Ok(Opener::Connect(Arc::new(Inherited {
         input: number,
         output: number,
         direction: request.direction,

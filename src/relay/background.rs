@@ -257,7 +257,7 @@ mod tests {
             address: "TEST".to_owned(),
             options: Arc::new(Options::default()),
             direction: Direction::Both,
-            opener: Opener::Connect(Box::new(Given(text))),
+            opener: Opener::Connect(Arc::new(Given(text))),
         };
         Plan { address: "TEST".to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
     }

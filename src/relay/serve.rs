@@ -306,7 +306,7 @@ impl Channels {
             Opener::Connect(_) => Self::Connected { first: true },
             Opener::Bind(bind) => Self::Accepted {
                 _locks: LockFile::of(life(endpoint), &context.log).await?,
-                accept: retried(endpoint, context, || bind.bind(context)).await?,
+                accept: retried(endpoint, context, || endpoint.bind(bind, context)).await?,
             },
         })
     }
@@ -361,9 +361,9 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
 async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let locks = LockFile::of(life(endpoint), &context.log).await?;
     let opened = match &endpoint.opener {
-        Opener::Connect(connect) => retried(endpoint, context, || connect.connect(context)).await.map(Box::new),
+        Opener::Connect(connect) => retried(endpoint, context, || endpoint.connect(connect, context)).await.map(Box::new),
         Opener::Bind(bind) => {
-            let mut accept = retried(endpoint, context, || bind.bind(context)).await?;
+            let mut accept = retried(endpoint, context, || endpoint.bind(bind, context)).await?;
             accept_in_time(&mut *accept, endpoint, context).await
         }
     };

@@ -92,7 +92,7 @@ fn plan(request: &Request<'_>, read: fn(Option<&[u8]>, &ProgramSettings) -> Resu
     check(settings, transport, request.direction)?;
     let text: Option<&Word> = request.spec.params.first();
     let line = read(text.map(|word| word.bytes.as_slice()), &settings.program)?;
-    Ok(Opener::Connect(Box::new(Program {
+    Ok(Opener::Connect(Arc::new(Program {
         line,
         options: Arc::clone(&request.options),
         transport,
