@@ -78,7 +78,7 @@ where
         return open().await;
     }
     check(kind, settings, process_wide)?;
-    let later = before_open(&settings.identity)?;
+    let later = before_open(settings)?;
     let opened = if is_apart(&settings.identity) { apart(&settings.identity, open).await? } else { open().await? };
     later.apply(settings)?;
     Ok(opened)
@@ -113,8 +113,13 @@ struct Later {
 }
 
 /// Applies what comes before opening, in the order of the fields of [`Identity`].
-fn before_open(identity: &Identity) -> Result<Later> {
+fn before_open(settings: &Settings) -> Result<Later> {
+    let identity = &settings.identity;
     let delayed = look_up(identity.substuser_delayed.as_ref(), None)?;
+    // Before the opening, so that a terminal that is opened can become the controlling one (`ctty`).
+    if settings.program.setsid {
+        nix::unistd::setsid().map_err(|errno| failed("setsid", errno.into()))?;
+    }
     if let Some(root) = &identity.chroot_early {
         identity::change_root(root).map_err(|error| failed("chroot-early", error))?;
     }
@@ -124,12 +129,9 @@ fn before_open(identity: &Identity) -> Result<Later> {
 }
 
 impl Later {
-    /// Applies what comes after opening: session, root, then groups before users.
+    /// Applies what comes after opening: root, then groups before users.
     fn apply(self, settings: &Settings) -> Result<()> {
         let identity = &settings.identity;
-        if settings.program.setsid {
-            nix::unistd::setsid().map_err(|errno| failed("setsid", errno.into()))?;
-        }
         let ids = (identity.setgid.as_ref(), identity.setuid.as_ref());
         if let Some(root) = &identity.chroot {
             identity::change_root(root).map_err(|error| failed("chroot", error))?;
@@ -310,8 +312,8 @@ mod tests {
     async fn a_library_is_refused_before_anything_is_opened() {
         let mut settings = Settings::default();
         settings.program.setsid = true;
-        let result = opened(pty(), &settings, false, || async { panic!("opened") }).await;
-        let _: () = result.unwrap_or(());
+        let result: Result<()> = opened(pty(), &settings, false, || async { panic!("opened") }).await;
+        assert!(result.unwrap_err().to_string().contains("setsid"));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod child;
 mod command;
+mod silence;
 mod transport;
 
 use std::ffi::OsString;
@@ -153,8 +154,15 @@ impl Program {
         self.place(&mut setup, context, input, output);
         let process = self.spawn(setup, account, context)?;
         ends.close_theirs();
-        let child = Child::new(process, settings, ends.hold_output(self.direction)?);
-        let mut channel = ends.into_channel(&self.options, self.direction)?;
+        let output = ends.hold_output(self.direction);
+        let exit = silence::exit_of(&process);
+        // From here on dropping the child ends the program, whatever else fails.
+        let mut child = Child::new(process, settings);
+        let failed = |error| Error::open(Phase::Open, error);
+        child.output = output.map_err(failed)?;
+        let (mut channel, watch) =
+            ends.into_channel(settings, self.direction, exit.map_err(failed)?).map_err(failed)?;
+        child.watch = watch;
         channel.attached = Some(Box::new(child));
         Ok(channel)
     }

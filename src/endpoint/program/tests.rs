@@ -229,6 +229,31 @@ async fn what_holds_the_channel_ends_with_it() {
 }
 
 #[tokio::test]
+async fn its_end_is_the_end_though_others_hold_the_channel() {
+    let command = "(sleep 0.2; echo soon; exec sleep 1000) & echo now";
+    for transport in [Transport::Socketpair, Transport::Pipes, Transport::Pty] {
+        let settings = with(|s| {
+            s.program.transport = transport;
+            s.program.process_group = Some(0);
+        });
+        let begun = Instant::now();
+        let mut channel = started("SYSTEM", command, settings).await;
+        let output = talk(&mut channel, b"").await.replace('\r', "");
+        assert_eq!(output, "now\nsoon\n", "{transport:?}");
+        finished(channel).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{transport:?}: {:?}", begun.elapsed());
+    }
+    let settings = with(|s| s.socket.kind = Some(libc::SOCK_DGRAM));
+    let mut channel = started("SYSTEM", "echo datagram", settings).await;
+    let mut bytes = [0; 64];
+    let source = channel.source.as_mut().unwrap();
+    for expected in [9, 0] {
+        let count = tokio::time::timeout(LIMIT, source.read(&mut bytes)).await.unwrap().unwrap();
+        assert_eq!(count, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_status_from_before_the_end_counts_though_others_hold_the_channel() {
     let mut channel = started("SYSTEM", "sleep 1000 & echo $$; exit 4", with(|s| s.program.setsid = true)).await;
     let pid = read_pid(&mut channel).await;
