@@ -347,6 +347,40 @@ mod tests {
         assert!(error.advice().unwrap().contains("chdir"));
     }
 
+    /// Runs in a process of its own, see below: what it becomes it stays.
+    #[tokio::test]
+    async fn changes_the_process() {
+        let Some(root) = std::env::var_os("CHANGE_THE_PROCESS") else { return };
+        let mut settings = Settings::default();
+        settings.identity.chroot = Some(root.into());
+        settings.identity.substuser_delayed = Some(Principal::Name("daemon".to_owned()));
+        // Opened before the rights are gone.
+        let open = || async { std::fs::read("/etc/shadow").map_err(|error| Error::open(Phase::Open, error)) };
+        opened(pty(), &settings, true, open).await.unwrap();
+        assert!(nix::unistd::setuid(nix::unistd::Uid::from_raw(0)).is_err());
+        assert_eq!(environment()[0], ("USER".to_owned(), "daemon".into()));
+        let names: Vec<_> = std::fs::read_dir("/").unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let groups = nix::unistd::getgroups().unwrap();
+        println!("<{names:?} {} {} {groups:?}>", nix::unistd::getuid(), nix::unistd::getegid());
+    }
+
+    #[test]
+    fn the_command_line_becomes_another_user_in_another_root_for_good() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let root = std::env::temp_dir().join(format!("root-of-process-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("only-this")).unwrap();
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "endpoint::identity::tests::changes_the_process", "--nocapture"]);
+        let output = command.env("CHANGE_THE_PROCESS", &root).output().unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let user = nix::unistd::User::from_name("daemon").unwrap().unwrap();
+        let expected = format!("<[\"only-this\"] {} {} [Gid({})]>", user.uid, user.gid, user.gid);
+        assert!(text.contains(&expected), "{text}");
+    }
+
     #[tokio::test]
     async fn giving_up_drops_what_is_being_opened() {
         struct Tell(Option<oneshot::Sender<()>>);

@@ -141,13 +141,15 @@ impl Terminal {
         let port = Arc::new(Port::of_class(self.master, Class::Master)?);
         let source = direction.reads().then(|| PortSource::new(Arc::clone(&port), &settings.flow));
         let sink = direction.writes().then(|| PortSink::new(port, &settings.flow));
-        let (source, sink): (Option<Box<dyn Source>>, Option<Box<dyn Sink>>) = match settings.pty.sitout_eio {
-            Some(time) => (
-                source.map(|source| Box::new(SitOut::new(source, time)) as _),
-                sink.map(|sink| Box::new(SitOut::new(sink, time)) as _),
-            ),
-            None => (source.map(|source| Box::new(source) as _), sink.map(|sink| Box::new(sink) as _)),
-        };
+        let sat_out = settings.pty.sitout_eio;
+        let source = source.map(|source| match sat_out {
+            Some(time) => Box::new(SitOut::new(source, time)) as Box<dyn Source>,
+            None => Box::new(source),
+        });
+        let sink = sink.map(|sink| match sat_out {
+            Some(time) => Box::new(SitOut::new(sink, time)) as Box<dyn Sink>,
+            None => Box::new(sink),
+        });
         let mut channel = Channel::halves(source.map(wrap), sink, settings);
         if let Some(link) = self.link {
             channel = channel.guarded(link);

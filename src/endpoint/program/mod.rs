@@ -112,6 +112,7 @@ fn check(settings: &Settings, transport: Transport, direction: Direction) -> Res
     if let Some((_, name, mode)) = useless.into_iter().find(|(applies, ..)| *applies) {
         return Err(Error::text(format!("option {name} is useless in {mode} mode")));
     }
+    // `wait-slave` is allowed, and true at once: the program has the slave open.
     let terminal = [
         (settings.pty.link.is_some(), "link"),
         (settings.pty.wait_slave, "wait-slave"),

@@ -551,6 +551,55 @@ async fn a_root_is_its_own() {
     assert!(std::path::Path::new("/bin/sh").exists());
 }
 
+/// A statically linked program every Debian has, which says who it is without any other file.
+const STATIC: &str = "/sbin/ldconfig";
+
+#[tokio::test]
+async fn a_program_runs_within_its_root() {
+    if !nix::unistd::geteuid().is_root() || !std::path::Path::new(STATIC).exists() {
+        return;
+    }
+    let root = scratch("inner-root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    std::fs::copy(STATIC, root.join("inside")).unwrap();
+    std::fs::write(root.join("etc/passwd"), "guest:x:77:78::/:/bin/sh\n").unwrap();
+    let run = |user: u32, early: bool| {
+        let settings = with(|s| {
+            let path = Some(root.clone());
+            *(if early { &mut s.identity.chroot_early } else { &mut s.identity.chroot }) = path;
+            s.identity.substuser = Some(Principal::Id(user));
+        });
+        planned("EXEC", "/inside --version", settings, Direction::Both).unwrap()
+    };
+    for early in [false, true] {
+        let mut channel = run(77, early).connect(&context()).await.unwrap();
+        assert!(talk(&mut channel, b"").await.starts_with("ldconfig"));
+        finished(channel).await.unwrap();
+    }
+    // The accounts are those of the root.
+    let error = run(0, false).connect(&context()).await.err().unwrap();
+    std::fs::remove_dir_all(&root).unwrap();
+    assert!(error.message().contains("su-d"), "{error}");
+}
+
+#[tokio::test]
+async fn a_network_namespace_is_its_own() {
+    let name = format!("ferrule-{}", std::process::id());
+    let ip = |verb| Command::new("ip").args(["netns", verb, &name]).status().is_ok_and(|status| status.success());
+    if !nix::unistd::geteuid().is_root() || !ip("add") {
+        return;
+    }
+    let settings = with(|s| s.identity.netns = Some(name.clone()));
+    let inside = said("readlink /proc/self/ns/net", settings.clone()).await;
+    let kind = crate::endpoint::find("PTY").unwrap();
+    let look = || async { Ok(std::fs::read_link("/proc/thread-self/ns/net").unwrap()) };
+    let apart = identity::opened(kind, &settings, false, look).await.unwrap();
+    assert!(ip("delete"));
+    let ours = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+    assert_ne!(inside.trim(), ours.to_str().unwrap());
+    assert_eq!(inside.trim(), apart.to_str().unwrap());
+}
+
 #[tokio::test]
 async fn nofork_in_a_library_gives_a_child_the_other_channel() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
