@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Defaults, Direction, Kind, Opener, Request};
 use crate::error::{Error, Result, printable};
-use crate::option::{Options, Strictness};
+use crate::option::{Groups, Options, Strictness};
 use crate::spec::{self, Single, Spec};
 
 /// A checked address: one endpoint, or the two halves of a dual one.
@@ -86,8 +86,11 @@ fn endpoint(
     let address = printable(&spec.text[single.span.clone()]);
     let placed = |error: Error| error.at(address.clone());
     let kind = spec::diagnose::kind_of(spec, single).map_err(placed)?;
+    spec::diagnose::check_params(kind, spec, single).map_err(placed)?;
     let strictness = if defaults.any_option { Strictness::AnyGroup } else { Strictness::Groups };
-    let options = Arc::new(Options::parse(spec, single, kind, strictness).map_err(placed)?);
+    let mut options = Options::parse(spec, single, kind, strictness).map_err(placed)?;
+    options.settings.file.named = kind.groups.intersects(Groups::NAMED);
+    let options = Arc::new(options);
     let direction = fit(kind, direction, &address, warnings);
     let request = Request { kind, address: &address, spec: single, options: Arc::clone(&options), direction, defaults };
     let opener = (kind.plan)(&request).map_err(|error| error.place(&spec.text, single.span.clone()).at(address.clone()))?;

@@ -3,9 +3,19 @@
 //! A [`Log`] is cheap to clone and is handed down the flow; there is no global logger, so that several
 //! relays of one process can log to different places.
 
+mod json;
+mod line;
+mod syslog;
+mod writer;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+pub use json::Json;
+pub use line::{Format, JsonFormat, LineFormat};
+pub use syslog::{Facility, MixedSink, SyslogSink};
+pub use writer::{WriterSink, write_whole};
 
 /// How grave an event is. The letters are socat's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +49,19 @@ impl Level {
         }
     }
 
+    /// The word for programs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warn => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+
     const fn from_index(index: u8) -> Self {
         match index {
             0 => Self::Debug,
@@ -63,6 +86,16 @@ pub trait Sink: Send + Sync {
     fn write(&self, level: Level, message: &str);
     /// The transfer begins: a sink that logs elsewhere during start-up switches over.
     fn started(&self) {}
+}
+
+impl<T: Sink + ?Sized> Sink for Arc<T> {
+    fn write(&self, level: Level, message: &str) {
+        (**self).write(level, message);
+    }
+
+    fn started(&self) {
+        (**self).started();
+    }
 }
 
 /// The handle events are given to.

@@ -20,7 +20,7 @@ groups! {
     FD = 0, FIFO = 1, CHR = 2, BLK = 3, REG = 4, SOCKET = 5, READLINE = 6, NAMED = 7, OPEN = 8, EXEC = 9,
     FORK = 10, LISTEN = 11, SHELL = 12, CHILD = 13, RETRY = 14, TERMIOS = 15, RANGE = 16, PTY = 17,
     PARENT = 18, UNIX = 19, IP4 = 20, IP6 = 21, INTERFACE = 22, UDP = 23, TCP = 24, SOCKS = 25,
-    OPENSSL = 26, PROCESS = 27, APPL = 28, HTTP = 29, SCTP = 30, POSIXMQ = 31, UDPLITE = 32, DCCP = 33,
+    OPENSSL = 26, PROCESS = 27, APPL = 28, HTTP = 29, SCTP = 30, POSIXMQ = 31, DCCP = 32, UDPLITE = 33,
 }
 
 impl Groups {
@@ -47,7 +47,7 @@ impl Groups {
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::ALL {
-            return f.write_str("ALL");
+            return f.write_str("(all)");
         }
         let mut separator = "";
         for (group, name) in Self::NAMES {

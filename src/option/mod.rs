@@ -2,7 +2,21 @@
 //! function that apply it. The parser, `-hh`, the reference page, completion and the Python types all
 //! derive from the rows. Nothing is opened here.
 
+/// Writes a `Plan` row that stores a value: `store!(life.fork, value => value.is_true())`. The expression
+/// may use `?` on a `Result<_, String>`.
+macro_rules! store {
+    ($($field:ident).+, $value:ident => $what:expr) => {
+        $crate::option::Apply::Plan(|settings, $value| {
+            settings.$($field).+ = $what;
+            Ok(())
+        })
+    };
+}
+
+mod applied;
+pub mod catalog;
 pub mod groups;
+mod membership;
 mod parse;
 mod settings;
 mod value;
@@ -27,6 +41,7 @@ use std::path::Path;
 use nix::sys::termios::Termios;
 
 pub use groups::Groups;
+pub use membership::{Interface, Membership};
 pub use parse::{Options, Strictness};
 pub use settings::*;
 pub use value::{IoctlArgument, Principal, Value, ValueType};
@@ -56,7 +71,7 @@ pub enum Apply {
     /// Read by the endpoint or the relay; changes the plan before anything is opened. The error says why
     /// the value does not fit.
     Plan(fn(&mut Settings, &Value) -> Result<(), String>),
-    /// A bit of open(2); on descriptors opened otherwise it is set with fcntl(F_SETFL).
+    /// A bit of open(2); on descriptors opened otherwise it is set with fcntl(`F_SETFL`).
     OpenFlag(i32),
     /// On the name in the file system. Kinds call these with the path they open.
     Path(PathMoment, fn(&Path, &Value) -> io::Result<()>),
@@ -178,6 +193,12 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
 /// The row with this spelling, in any case of letters. Options of several address families may share a
 /// spelling; the one that fits `groups` is preferred.
 pub fn find(name: &str, groups: Groups) -> Option<&'static Row> {
+    find_in(TABLES, name, groups)
+}
+
+/// As [`find`], among these tables.
+fn find_in(tables: &'static [&'static [Row]], name: &str, groups: Groups) -> Option<&'static Row> {
+    let rows = || tables.iter().flat_map(|table| table.iter());
     let spelled = |row: &&Row| {
         row.name.eq_ignore_ascii_case(name) || row.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     };

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::membership::Membership;
 use super::value::Principal;
 
 /// Everything the `Plan` options of one address say.
@@ -23,8 +24,11 @@ pub struct Settings {
     pub identity: Identity,
     /// Pseudo terminals.
     pub pty: PtySettings,
-    /// Names in the file system.
+    /// Files and names in the file system.
     pub file: FileSettings,
+    /// Opening and connecting do not wait: a FIFO is opened without a peer, a connection is relayed before
+    /// it stands.
+    pub nonblock: bool,
 }
 
 /// Policies of the relay.
@@ -83,7 +87,7 @@ pub enum LineEnd {
 pub enum Shut {
     /// Nothing.
     None,
-    /// shutdown(SHUT_WR).
+    /// shutdown(`SHUT_WR`).
     Down,
     /// close(2) of the writing descriptor.
     Close,
@@ -93,6 +97,7 @@ pub enum Shut {
 
 /// The bytes of a channel.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Flow {
     /// What to do after the last byte written; the kind's own way when `None`.
     pub shut: Option<Shut>,
@@ -142,22 +147,26 @@ pub struct SocketSettings {
     pub protocol: Option<i32>,
     /// Queue length of listen(2).
     pub backlog: Option<i32>,
-    /// SO_REUSEADDR: `None` is the kind's default, `Some(None)` leaves it alone.
+    /// `SO_REUSEADDR`: `None` is the kind's default, `Some(None)` leaves it alone.
     pub reuseaddr: Option<Option<bool>>,
     /// getaddrinfo(3) flags to set and to clear.
     pub resolver_flags: (i32, i32),
     /// Changes to the resolver, see resolver(3).
     pub resolver: ResolverSettings,
+    /// Multicast groups to join; joined by `Options::on_socket` when the socket is created.
+    pub memberships: Vec<Membership>,
+    /// IP options of every packet; set by `Options::on_socket` when the socket is created.
+    pub ip_options: Vec<u8>,
     /// `unix-bind-tempname`: a template, empty for the default one.
     pub bind_tempname: Option<Vec<u8>>,
-    /// Length of a UNIX address: just what the name needs, or all of sockaddr_un.
+    /// Length of a UNIX address: just what the name needs, or all of `sockaddr_un`.
     pub loose_length: bool,
 }
 
 /// Changes to the resolver of glibc for the look-ups of one address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResolverSettings {
-    /// RES_* flags to set and to clear.
+    /// `RES_*` flags to set and to clear.
     pub flags: (u64, u64),
     /// Name server to ask.
     pub server: Option<std::net::SocketAddrV4>,
@@ -183,6 +192,7 @@ pub enum Transport {
 
 /// How a program is started.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct ProgramSettings {
     /// What connects it.
     pub transport: Transport,
@@ -252,15 +262,59 @@ pub struct PtySettings {
     pub ptmx: Option<bool>,
 }
 
-/// Names in the file system.
+/// Which calls take a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockApi {
+    /// Record locks of fcntl(2), over the whole file.
+    Record,
+    /// flock(2).
+    Flock,
+}
+
+/// A lock that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockRequest {
+    /// Which calls take it.
+    pub api: LockApi,
+    /// Nobody else may have it.
+    pub exclusive: bool,
+    /// Wait while it is taken; otherwise that is an error.
+    pub wait: bool,
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessMode {
+    /// `O_RDONLY`.
+    Read,
+    /// `O_WRONLY`.
+    Write,
+    /// `O_RDWR`.
+    ReadWrite,
+}
+
+/// Files and names in the file system.
 #[derive(Debug, Clone, Default)]
 pub struct FileSettings {
+    /// The kind has a name in the file system: owner and permissions are those of the name. A fact of the
+    /// kind, not an option.
+    pub named: bool,
     /// Remove the name at the end; the kind's own way when `None`.
     pub unlink_close: Option<bool>,
-    /// Permission bits to create with.
+    /// Permission bits: what files and FIFOs are created with (less the umask); `Options` changes those of
+    /// sockets and pseudo terminals, and of descriptors without a name, once they are open.
     pub mode: Option<u32>,
-    /// Add `O_APPEND`, or leave it away, whatever the kind's own way.
+    /// Owner; changed by `Options` once it is open.
+    pub user: Option<Principal>,
+    /// Group owner; changed by `Options` once it is open.
+    pub group: Option<Principal>,
+    /// Read, write or both, whatever the direction; applied by `Options::open_flags`.
+    pub access: Option<AccessMode>,
+    /// Add `O_APPEND`, or leave it away, whatever the kind's own way; applied by `Options::open_flags`, and
+    /// by `Options::on_descriptor` to what was opened by somebody else.
     pub append: Option<bool>,
-    /// `unlink-early` was given: a name in the way may be removed.
+    /// Locks to take once it is open, in this order; see `Options::lock`.
+    pub locks: Vec<LockRequest>,
+    /// `unlink-early` was given: `Options::on_path` removes the name first of all.
     pub unlink_early: bool,
 }

@@ -11,7 +11,8 @@ pub enum ValueType {
     Bool,
     /// A signed number in base 0 (decimal, 0x, leading 0).
     Int,
-    /// A number that may be left out with or without `=` (`reuseaddr`, `reuseaddr=`, `reuseaddr=0`).
+    /// A number that may be left out: without `=` it is 1 (`reuseaddr`), with nothing behind `=` it is
+    /// [`Value::None`] (`reuseaddr=`).
     IntOrEmpty,
     /// 0..255.
     Byte,
@@ -29,7 +30,7 @@ pub enum ValueType {
     Timeval,
     /// Seconds, with a fraction, kept as struct timespec.
     Timespec,
-    /// Whole seconds of SO_LINGER.
+    /// Whole seconds of `SO_LINGER`.
     Linger,
     /// Any text.
     Text,
@@ -75,6 +76,48 @@ pub enum ValueType {
     IntTriple,
 }
 
+impl ValueType {
+    /// The name shown by `-hh`, as socat(1) has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "CONST",
+            Self::Bool => "BOOL",
+            Self::Int => "INT",
+            Self::IntOrEmpty => "INT-NULL",
+            Self::Byte => "BYTE",
+            Self::UnsignedShort => "UNSIGNED-SHORT",
+            Self::UnsignedInt => "UNSIGNED-INT",
+            Self::Size => "SIZE_T",
+            Self::Offset => "OFF64_T",
+            Self::Offset32 => "OFF_T",
+            Self::Timeval => "STRUCT-TIMEVAL",
+            Self::Timespec => "STRUCT-TIMESPEC",
+            Self::Linger => "STRUCT-LINGER",
+            Self::Text => "STRING",
+            Self::TextOrNone => "STRING-NULL",
+            Self::Mode => "MODE_T",
+            Self::User => "UID_T",
+            Self::Group => "GID_T",
+            Self::Data => "BIN",
+            Self::SocketOptionData => "INT:INT:BIN",
+            Self::SocketOptionInt => "INT:INT:INT",
+            Self::SocketOptionText => "INT:INT:STRING",
+            Self::IoctlVoid => "INT",
+            Self::IoctlInt => "INT:INT",
+            Self::IoctlIntPointer => "INT:INTP",
+            Self::IoctlData => "INT:BIN",
+            Self::IoctlText => "INT:STRING",
+            Self::Ipv4 | Self::Ipv4Port => "IP4NAME",
+            Self::Membership => "STRUCT-IP_MREQN",
+            Self::SourceMembership => "STRUCT-IP_MREQ_SOURCE",
+            Self::Membership6 => "STRUCT-IPV6_MREQ",
+            Self::SourceMembership6 => "STRUCT-GROUP_SOURCE_REQ",
+            Self::IntTriple => "INT[3]",
+        }
+    }
+}
+
 /// The third part of an ioctl value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IoctlArgument {
@@ -100,7 +143,7 @@ pub enum Principal {
 /// A value after reading. Which variant it is follows from the row's [`ValueType`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// `Flag`; and `TextOrNone`, `IntOrEmpty` without a value.
+    /// `Flag`; `TextOrNone` without a value; `IntOrEmpty` with nothing behind `=`.
     None,
     /// `Bool`.
     Bool(bool),
@@ -152,6 +195,34 @@ impl Value {
     #[must_use]
     pub fn c_int(&self) -> i32 {
         i32::try_from(self.int()).unwrap_or(i32::MAX)
+    }
+
+    /// The number in the type a setting has; 1 where there is none.
+    ///
+    /// # Errors
+    /// Says that the number is out of range.
+    pub fn number<T: TryFrom<i64>>(&self) -> Result<T, String> {
+        let number = self.int();
+        T::try_from(number).map_err(|_| format!("number {number} is out of range"))
+    }
+
+    /// The text, which must be UTF-8 here.
+    ///
+    /// # Errors
+    /// Says that it is not.
+    pub fn text(&self) -> Result<String, String> {
+        String::from_utf8(self.bytes().to_vec()).map_err(|_| "text is not UTF-8".to_owned())
+    }
+
+    /// The user or group.
+    ///
+    /// # Errors
+    /// Says that there is none.
+    pub fn principal(&self) -> Result<Principal, String> {
+        match self {
+            Self::Principal(principal) => Ok(principal.clone()),
+            _ => Err("a name or a number is missing".to_owned()),
+        }
     }
 
     /// The time; zero where there is none.

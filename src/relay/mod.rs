@@ -3,8 +3,10 @@
 //! Nothing here names an endpoint. [`Relay::run`] opens the plans, serves them ([`serve`]: retry, fork,
 //! max-children), runs a session for each pair of channels and adds up the [`Report`].
 
+mod background;
 mod copy;
 mod direction;
+mod lock;
 mod report;
 mod serve;
 mod session;
@@ -14,6 +16,8 @@ mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use background::{Background, Outcome, panicked};
+pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
@@ -79,4 +83,6 @@ pub struct Settings {
     pub program: String,
     /// Called once, with the descriptors, before bytes are moved (`-D`).
     pub before_transfer: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Pause of each session of a listener that serves many, so that a debugger can attach.
+    pub session_wait: Duration,
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::report::{Ended, Report};
 use super::session::{self, Outcome};
 use super::stop::{Stop, Stopping};
-use super::Relay;
+use super::{LockFile, Relay};
 use crate::channel::{Attached, Channel};
 use crate::endpoint::{Accept, Context, Endpoint, Opener, Plan, Planned};
 use crate::error::{Error, ErrorKind, Result};
@@ -244,6 +244,9 @@ impl Relay {
     ) -> impl Future<Output = Outcome> + Send + use<F> {
         let relay = Arc::clone(self);
         async move {
+            if !relay.settings.session_wait.is_zero() {
+                tokio::time::sleep(relay.settings.session_wait).await;
+            }
             let mut outcome = serve.await;
             if let Some(error) = outcome.error.take() {
                 relay.totals.failed.fetch_add(1, Ordering::Relaxed);
@@ -288,7 +291,11 @@ impl Drop for Active<'_> {
 
 /// Where `fork` gets its channels from.
 enum Channels {
-    Accepted(Box<dyn Accept>),
+    Accepted {
+        /// Held as long as anything is accepted.
+        _locks: Vec<LockFile>,
+        accept: Box<dyn Accept>,
+    },
     /// Connected again and again; the pause comes before each but the first.
     Connected { first: bool },
 }
@@ -297,13 +304,16 @@ impl Channels {
     async fn open(endpoint: &Endpoint, context: &Context) -> Result<Self> {
         Ok(match &endpoint.opener {
             Opener::Connect(_) => Self::Connected { first: true },
-            Opener::Bind(bind) => Self::Accepted(retried(endpoint, context, || bind.bind(context)).await?),
+            Opener::Bind(bind) => Self::Accepted {
+                _locks: LockFile::of(life(endpoint), &context.log).await?,
+                accept: retried(endpoint, context, || bind.bind(context)).await?,
+            },
         })
     }
 
     async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
         match self {
-            Self::Accepted(accept) => accept_in_time(&mut **accept, endpoint, context).await,
+            Self::Accepted { accept, .. } => accept_in_time(&mut **accept, endpoint, context).await,
             Self::Connected { first } => {
                 if !std::mem::replace(first, false) {
                     tokio::time::sleep(life(endpoint).interval).await;
@@ -349,6 +359,7 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
 
 /// Opens an endpoint: connects, or binds and accepts one channel.
 async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
+    let locks = LockFile::of(life(endpoint), &context.log).await?;
     let opened = match &endpoint.opener {
         Opener::Connect(connect) => retried(endpoint, context, || connect.connect(context)).await.map(Box::new),
         Opener::Bind(bind) => {
@@ -356,7 +367,11 @@ async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Cha
             accept_in_time(&mut *accept, endpoint, context).await
         }
     };
-    opened.map_err(|error| error.at(endpoint.address.clone()))
+    let mut channel = opened.map_err(|error| error.at(endpoint.address.clone()))?;
+    for lock in locks {
+        channel.guards.push(Box::new(lock));
+    }
+    Ok(channel)
 }
 
 /// Waits for a client, no longer than `accept-timeout`.

@@ -18,7 +18,7 @@ pub fn classify(fd: BorrowedFd<'_>) -> io::Result<Class> {
         SFlag::S_IFIFO => Class::Pipe,
         SFlag::S_IFREG | SFlag::S_IFBLK | SFlag::S_IFDIR => Class::File,
         SFlag::S_IFSOCK => classify_socket(fd)?,
-        _ if is_terminal_master(fd) => Class::Master,
+        _ if super::terminal::slave_number(fd).is_some() => Class::Master,
         _ if nix::unistd::isatty(fd).unwrap_or(false) => Class::Terminal,
         _ => Class::Device,
     })
@@ -34,13 +34,6 @@ fn classify_socket(fd: BorrowedFd<'_>) -> io::Result<Class> {
         (socket2::Type::SEQPACKET, _) => Class::Packet,
         _ => Class::Datagram,
     })
-}
-
-/// Whether it is the master of a pseudo terminal.
-fn is_terminal_master(fd: BorrowedFd<'_>) -> bool {
-    let mut number: libc::c_int = 0;
-    // SAFETY: TIOCGPTN writes one unsigned int through the pointer, which lives as long as the call.
-    unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) == 0 }
 }
 
 /// Sets or clears `O_NONBLOCK` on the open file description.
@@ -108,6 +101,12 @@ pub fn bytes_waiting(fd: BorrowedFd<'_>) -> io::Result<usize> {
     // SAFETY: FIONREAD writes one int through the pointer, which lives as long as the call.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(count).unwrap_or(0)) }
+}
+
+/// Who is sent SIGIO for a descriptor (fcntl(2), `F_GETOWN`); 0 is nobody.
+pub fn owner(fd: BorrowedFd<'_>) -> i32 {
+    // SAFETY: F_GETOWN only reads; the descriptor is open as long as the borrow.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETOWN) }
 }
 
 /// A descriptor of our own on what the process inherited as number `number`; the inherited one stays.

@@ -4,9 +4,58 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcgetattr, tcsetattr};
+
+/// Brings a terminal's settings back when it is dropped.
+#[derive(Debug)]
+pub struct Restore {
+    fd: OwnedFd,
+    /// The kernel's own structure: nix's may not be shared between threads.
+    settings: libc::termios,
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        // In the background the call would stop the process with SIGTTOU, see termios(3); blocked, it works.
+        let stop = SigSet::from(Signal::SIGTTOU);
+        let before = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        // A terminal that is gone needs no settings.
+        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &Termios::from(self.settings));
+        if let Ok(mask) = before {
+            let _ = mask.thread_set_mask();
+        }
+    }
+}
+
+/// The terminal's settings, and the guard that brings them back. The guard keeps the terminal open.
+pub fn read(fd: BorrowedFd<'_>) -> io::Result<(Restore, Termios)> {
+    let settings = tcgetattr(fd)?;
+    Ok((Restore { fd: fd.try_clone_to_owned()?, settings: settings.clone().into() }, settings))
+}
+
+/// Changes the terminal's settings at once.
+pub fn set(fd: BorrowedFd<'_>, settings: &Termios) -> io::Result<()> {
+    Ok(tcsetattr(fd, SetArg::TCSANOW, settings)?)
+}
+
+/// Makes it the controlling terminal of this process, which leads a session: `TIOCSCTTY`, `ioctl_tty(2)`.
+pub fn take_control(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes a number, no pointer. 0 does not steal the terminal from another session.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) })?;
+    Ok(())
+}
+
+/// The number of the slave, N of /dev/pts/N, if this is the master of a pseudo terminal.
+pub fn slave_number(fd: BorrowedFd<'_>) -> Option<u32> {
+    let mut number: libc::c_uint = 0;
+    // SAFETY: TIOCGPTN writes one unsigned int through the pointer, which lives as long as the call.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGPTN, &raw mut number) };
+    (result == 0).then_some(number)
+}
 
 /// The bytes that tell the program on the slave side that its input has ended: the end-of-file character,
 /// once at the start of a line, twice within one (termios(3), VEOF). Empty when the terminal is raw, which
@@ -55,13 +104,6 @@ pub fn make_raw(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut settings = tcgetattr(fd)?;
     cfmakeraw(&mut settings);
     Ok(tcsetattr(fd, SetArg::TCSANOW, &settings)?)
-}
-
-/// Makes the terminal the controlling one of this process, which must lead its session; `ioctl_tty(2)`, TIOCSCTTY.
-pub fn take(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: the argument is an integer: do not steal the terminal from another session.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Whether the terminal that controls this process has this process's group in the foreground. A child

@@ -1,0 +1,1 @@
+"""Ferrule measured beside its peers: what ``benches/peers.py`` is made of."""

@@ -1,0 +1,154 @@
+"""Measure Ferrule beside socat, HAProxy, nginx, asyncio and tokio's own copy, and compare with the goals.
+
+    python benches/peers.py [--rounds 5] [--only names] [--peers names] [--json FILE] [--markdown]
+
+Loopback only. In each row the peers take turns; the first round is thrown away (unless it is the only one),
+the figures are medians over the others, and every ratio is between figures of one run. Every run counts its
+bytes at the far end: a peer that loses some has no figure. What is not installed is said to be not measured.
+An interrupt ends the measuring, not the report.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from comparison import machine, tables
+from comparison.bench import Bench, Figures
+from comparison.goals import GOALS
+from comparison.processes import MeasureError
+from comparison.relays import PEERS, Peer, Tools
+from comparison.rows import ROWS, Row
+
+Runs = dict[tuple[str, str], list[Figures]]
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+
+    def names(text: str) -> list[str]:
+        return text.split(",")
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="counted runs of each peer in each row")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run of bulk or messages")
+    parser.add_argument("--only", type=names, default=[row.name for row in ROWS], help="rows: a,b,...")
+    parser.add_argument("--peers", type=names, default=list(PEERS), help="relays: a,b,...")
+    parser.add_argument("--nice", type=int, default=0, help="of all that is measured; -10 keeps others out")
+    parser.add_argument("--ferrule", type=Path, help="the ferrule script, if not beside the interpreter")
+    parser.add_argument("--load", type=Path, help="a load generator already built")
+    parser.add_argument("--json", type=Path, help="write every run's figures to this file")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
+    options = parser.parse_args()
+    for unknown in {*options.only} - {row.name for row in ROWS} | {*options.peers} - {*PEERS}:
+        parser.error(f"no row or peer {unknown!r}; rows: {', '.join(row.name for row in ROWS)}")
+    return options
+
+
+def build() -> Path:
+    """Build the load generator and return its path."""
+    command = ["cargo", "build", "--release", "--example", "load", "--message-format=json-render-diagnostics"]
+    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, check=False, text=True)
+    if done.returncode != 0:
+        sys.exit("the load generator does not build")
+    messages = (json.loads(line) for line in done.stdout.splitlines())
+    return Path(next(m["executable"] for m in messages if m.get("target", {}).get("name") == "load"))
+
+
+def find_ferrule(given: Path | None) -> Path | None:
+    """Return the ferrule script: the one given, or the one installed beside this interpreter."""
+    script = given or Path(sys.executable).with_name("ferrule")
+    if script.exists():
+        return script.absolute()
+    if given:
+        sys.exit(f"{given} does not exist")
+    return None
+
+
+def measure(bench: Bench, row: Row, peers: Sequence[Peer], rounds: int) -> tuple[Runs, dict[str, str]]:
+    """Measure one row: the counted runs of each peer, and why a peer has none."""
+    runs: Runs = defaultdict(list)
+    failures: dict[str, str] = {}
+    for count in range(rounds + (rounds > 1)):
+        for peer in (peer for peer in peers if peer.name not in failures):
+            try:
+                run = row.measure(bench, peer)
+            except MeasureError as failure:
+                failures[peer.name] = str(failure)
+                runs.pop((row.name, peer.name), None)
+                print(f"{row.name} {peer.name}: {failure}", file=sys.stderr)
+                continue
+            words = ", ".join(f"{tables.number(value)} {tables.UNITS[name]}" for name, value in run.items())
+            thrown = count == 0 and rounds > 1
+            print(f"{row.name} {peer.name}: {words}" + " (thrown away)" * thrown, file=sys.stderr)
+            if not thrown:
+                runs[row.name, peer.name].append(run)
+    return runs, failures
+
+
+def report(rows: Sequence[Row], runs: Runs, failures: dict[str, dict[str, str]], markdown: bool) -> None:
+    """Print the goals, every figure, and what has none."""
+    medians = {
+        key: {name: statistics.median(run[name] for run in counted) for name in counted[0]}
+        for key, counted in runs.items()
+        if counted
+    }
+    if any(goal.row == row.name for goal in GOALS for row in rows):
+        print(tables.goals(rows, medians, markdown), end="\n\n")
+    print(tables.figures(rows, runs, medians, markdown))
+    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row, why_not in failures.items():
+        for peer, why in why_not.items():
+            reasons[peer, why].append(row)
+    for (peer, why), names in reasons.items():
+        print(f"\n- no figures of {peer} for {', '.join(names)}: {why}")
+
+
+def measure_all(bench: Bench, options: argparse.Namespace) -> tuple[Runs, dict[str, dict[str, str]], float]:
+    """Measure the rows asked for until interrupted; the last value is the share of others' work."""
+    runs: Runs = {}
+    failures: dict[str, dict[str, str]] = {}
+    others = 0.0
+    for row in (row for row in ROWS if row.name in options.only):
+        peers = [PEERS[name] for name in row.peers if name in options.peers]
+        present = [peer for peer in peers if peer.available(bench.tools)]
+        others = max(others, machine.busy())
+        try:
+            counted, failures[row.name] = measure(bench, row, present, options.rounds)
+        except KeyboardInterrupt:
+            break
+        runs.update(counted)
+        failures[row.name] |= {peer.name: "not installed" for peer in peers if peer not in present}
+    return runs, failures, others
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = arguments()
+    os.nice(options.nice)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the relays' contexts end them
+    with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as directory:
+        tools = Tools(options.load or build(), find_ferrule(options.ferrule), Path(directory))
+        context = machine.describe(tools)
+        runs, failures, others = measure_all(Bench(tools, options.seconds), options)
+    context.append(f"work of others before the rows: at most {others:.0%} of the machine")
+    print("\n".join(f"- {line}" for line in context), end="\n\n")
+    report([row for row in ROWS if row.name in failures], runs, failures, options.markdown)
+    if options.json:
+        named = {f"{row} {peer}": counted for (row, peer), counted in runs.items()}
+        outcome = {"context": context, "runs": named, "failures": failures}
+        options.json.write_text(json.dumps(outcome, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
