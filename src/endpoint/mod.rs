@@ -117,6 +117,9 @@ pub struct Defaults {
     pub program: String,
     /// Whether options may change the whole process (`su`, `chroot`, `nofork`): the command line may, a library may not.
     pub process_wide: bool,
+    /// The other address forks: this one is opened for each of its channels, so nothing can take the place
+    /// of the whole process.
+    pub many: bool,
     /// Options an address type does not take are tried all the same (`-g`).
     pub any_option: bool,
 }
@@ -128,6 +131,7 @@ impl Default for Defaults {
             resolve_ip: IpVersion::V4,
             program: "socat".to_owned(),
             process_wide: false,
+            many: false,
             any_option: false,
         }
     }
