@@ -160,15 +160,8 @@ static KIND: Kind = Kind {
 };
 
 fn plan(scripted: &Arc<Scripted>) -> Plan {
-    let endpoint = Endpoint {
-        kind: &KIND,
-        address: "SCRIPTED".to_owned(),
-        options: Arc::new(Options::default()),
-        direction: Direction::Both,
-        opener: Opener::Connect(Arc::new(Shared(Arc::clone(scripted)))),
-        identified: false.into(),
-    };
-    Plan { address: "SCRIPTED".to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
+    Plan::of_opener(&KIND, "SCRIPTED", Opener::Connect(Arc::new(Shared(Arc::clone(scripted)))))
+}
 }
 
 fn relay(left: &Arc<Scripted>, right: &Arc<Scripted>, settings: Settings) -> Arc<Relay> {

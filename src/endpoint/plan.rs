@@ -34,7 +34,7 @@ pub struct Endpoint {
     pub opener: Opener,
     /// Whether its options have changed the whole process already: that is done once, however often the
     /// endpoint is opened.
-    pub identified: AtomicBool,
+    identified: AtomicBool,
 }
 
 impl Endpoint {
@@ -106,6 +106,19 @@ impl Plan {
             warnings.push("unidirectional open of dual address".to_owned());
         }
         Ok(Self { address, planned, warnings })
+    }
+
+    /// A plan for an opener that was not made from text, without options, for both ways.
+    pub fn of_opener(kind: &'static Kind, address: &str, opener: Opener) -> Self {
+        let endpoint = Endpoint {
+            kind,
+            address: address.to_owned(),
+            options: Arc::default(),
+            direction: Direction::Both,
+            opener,
+            identified: AtomicBool::new(false),
+        };
+        Self { address: address.to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
     }
 
     /// The endpoint whose options are the relay's policies; a dual address has none of these.

@@ -252,14 +252,7 @@ mod tests {
     }
 
     fn plan(text: Option<&'static [u8]>) -> Plan {
-        let endpoint = Endpoint {
-            kind: &KIND,
-            address: "TEST".to_owned(),
-            options: Arc::new(Options::default()),
-            direction: Direction::Both,
-            opener: Opener::Connect(Arc::new(Given(text))),
-        };
-        Plan { address: "TEST".to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
+        Plan::of_opener(&KIND, "TEST", Opener::Connect(Arc::new(Given(text))))
     }
 
     fn start(left: Option<&'static [u8]>, right: Option<&'static [u8]>, settings: Settings) -> Background {
