@@ -133,6 +133,8 @@ fn check_together(spec: &Spec, settings: &Settings, given: &[(&Row, Value, &Opti
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use std::path::Path;
+
     use super::*;
     use crate::endpoint::{Direction, Request};
     use crate::option::{SocatPhase, ValueType};

@@ -70,7 +70,7 @@ impl Relay {
                 warning!(self.log, "{message}");
             }
         }
-        let context = self.context(Arc::default());
+        let context = self.context();
         let served = tokio::select! {
             biased;
             outcome = self.serve_left(&context, stop) => outcome,
@@ -114,8 +114,17 @@ impl Relay {
         }
     }
 
-    fn context(&self, environment: Arc<Vec<(String, OsString)>>) -> Context {
-        Context { log: self.log.clone(), environment, other: None, environment_wanted: self.wants_environment() }
+    /// The context of the first address: children learn about the relay itself.
+    fn context(&self) -> Context {
+        let environment_wanted = self.wants_environment();
+        let environment = Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
+        Context { log: self.log.clone(), environment, other: None, environment_wanted }
+    }
+
+    /// Variables with the program's name before each.
+    fn named(&self, variables: &[(&'static str, OsString)]) -> Vec<(String, OsString)> {
+        let prefix = self.settings.program.to_uppercase();
+        variables.iter().map(|(name, value)| (format!("{prefix}_{name}"), value.clone())).collect()
     }
 
     /// Whether any endpoint starts programs, which are told who the peer is.
@@ -183,10 +192,8 @@ impl Relay {
         let mut context = context.clone();
         context.other = Some(left.descriptors());
         if context.environment_wanted {
-            let prefix = &self.settings.program;
-            let named = |(name, value): &(&'static str, OsString)| (format!("{}_{name}", prefix.to_uppercase()), value.clone());
-            let mut environment: Vec<_> = self.settings.environment.iter().map(named).collect();
-            environment.extend(left.environment.iter().map(named));
+            let mut environment = self.named(&self.settings.environment);
+            environment.extend(self.named(&left.environment));
             context.environment = Arc::new(environment);
         }
         context
