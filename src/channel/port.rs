@@ -365,7 +365,10 @@ impl AsyncRead for PortSource {
                 result => result?,
             };
             // An empty message is not the end, unless asked for; a closed SEQPACKET connection is.
-            if count == 0 && wanted > 0 && self.port.class.keeps_boundaries() && !self.null_eof
+            if count == 0
+                && wanted > 0
+                && self.port.class.keeps_boundaries()
+                && !self.null_eof
                 && !sys::fd::is_hung_up(self.port.as_fd())
             {
                 continue;

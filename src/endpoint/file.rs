@@ -16,8 +16,13 @@ use crate::channel::{Channel, Port};
 use crate::error::{Error, Phase, Result};
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment};
 
-const FILE: Groups =
-    Groups::FD.and(Groups::FIFO).and(Groups::CHR).and(Groups::BLK).and(Groups::REG).and(Groups::NAMED).and(Groups::OPEN);
+const FILE: Groups = Groups::FD
+    .and(Groups::FIFO)
+    .and(Groups::CHR)
+    .and(Groups::BLK)
+    .and(Groups::REG)
+    .and(Groups::NAMED)
+    .and(Groups::OPEN);
 
 pub(super) static KINDS: &[Kind] = &[
     Kind {

@@ -16,9 +16,9 @@ mod plan;
 mod program;
 pub mod pty;
 mod resolve;
-mod sockname;
 mod socket;
 mod socketpair;
+mod sockname;
 mod stdio;
 mod tcp;
 mod tcpwrap;
@@ -212,7 +212,6 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
 /// The kind with this keyword, in any case of letters.
 pub fn find(keyword: &str) -> Option<&'static Kind> {
     kinds().find(|kind| {
-        kind.name.eq_ignore_ascii_case(keyword)
-            || kind.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(keyword))
+        kind.name.eq_ignore_ascii_case(keyword) || kind.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(keyword))
     })
 }

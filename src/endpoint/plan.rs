@@ -149,7 +149,8 @@ fn endpoint(
     identity::check(kind, &options.settings, defaults.process_wide).map_err(placed)?;
     let direction = fit(kind, direction, &address, warnings);
     let request = Request { kind, address: &address, spec: single, options: Arc::clone(&options), direction, defaults };
-    let opener = (kind.plan)(&request).map_err(|error| error.place(&spec.text, single.span.clone()).at(address.clone()))?;
+    let opener =
+        (kind.plan)(&request).map_err(|error| error.place(&spec.text, single.span.clone()).at(address.clone()))?;
     Ok(Endpoint { kind, address, options, direction, opener, identified: AtomicBool::new(false) })
 }
 

@@ -60,7 +60,8 @@ impl Connect for Pty {
             if settings.program.ctty
                 && let Some(slave) = &terminal.slave
             {
-                terminal::take_control(slave.as_fd()).map_err(|error| Error::open(Phase::Option, error).at("option ctty"))?;
+                terminal::take_control(slave.as_fd())
+                    .map_err(|error| Error::open(Phase::Option, error).at("option ctty"))?;
             }
             if settings.pty.wait_slave {
                 terminal.wait_for_slave(settings.pty.interval.unwrap_or(INTERVAL)).await?;

@@ -102,7 +102,10 @@ fn numbered(request: &Request<'_>) -> Result<Opener> {
     let word = &request.spec.params[0];
     let number = values::whole_number(&word.bytes).ok().and_then(|number| RawFd::try_from(number).ok());
     let Some(number) = number.filter(|number| *number >= 0) else {
-        return Err(Error::text(format!("\"{}\" is not the number of a descriptor", crate::error::printable(&word.bytes))));
+        return Err(Error::text(format!(
+            "\"{}\" is not the number of a descriptor",
+            crate::error::printable(&word.bytes)
+        )));
     };
     Ok(Opener::Connect(Arc::new(Inherited {
         input: number,

@@ -241,7 +241,7 @@ mod tests {
         let options = options("T:1,FORK,max-children=3,lockfile='a,b'");
         assert!(options.settings.life.fork);
         assert_eq!(options.settings.life.max_children, Some(3));
-        assert_eq!(options.settings.life.lockfile.as_deref(), Some(std::path::Path::new("a,b")));
+        assert_eq!(options.settings.life.lockfile.as_deref(), Some(Path::new("a,b")));
         assert_eq!(options.value("max-children"), Some(&Value::Int(3)));
         assert!(options.has("fork") && !options.has("waitlock"));
     }
@@ -250,7 +250,7 @@ mod tests {
     fn the_last_of_one_option_counts_and_phases_come_in_order() {
         let options = options("T:1,fork=1,nonblock,fork=0,nonblock=0,lockfile=a,lockfile=b");
         assert!(!options.settings.life.fork);
-        assert_eq!(options.settings.life.lockfile.as_deref(), Some(std::path::Path::new("b")));
+        assert_eq!(options.settings.life.lockfile.as_deref(), Some(Path::new("b")));
         let order: Vec<&str> = options.given.iter().map(|(row, _)| row.name).collect();
         assert_eq!(order, ["lockfile", "lockfile", "nonblock", "nonblock", "fork", "fork"]);
         assert_eq!(options.open_flags(5), 1);

@@ -13,9 +13,8 @@ use super::logging;
 use super::relay::Running;
 use crate::Result;
 use crate::channel::Channel;
-use crate::endpoint::{self, BoxFuture, Connect, Context, Direction, Endpoint, Opener, Plan, Planned, pty};
+use crate::endpoint::{self, BoxFuture, Connect, Context, Opener, Plan, pty};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::option::Options;
 use crate::relay::{Relay, Settings};
 
 /// How long making two terminals may take.

@@ -205,9 +205,9 @@ mod tests {
 
     use super::*;
     use crate::channel::{Channel, Nothing, Stalled, Tap, Text};
-    use crate::endpoint::{BoxFuture, Connect, Context, Direction, Endpoint, Kind, Opener, Plan, Planned, Request};
+    use crate::endpoint::{BoxFuture, Connect, Context, Direction, Kind, Opener, Plan, Request};
     use crate::log::Log;
-    use crate::option::{Groups, Options};
+    use crate::option::Groups;
     use crate::relay::Settings;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(10));

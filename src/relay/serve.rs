@@ -117,7 +117,8 @@ impl Relay {
     /// The context of the first address: children learn about the relay itself.
     fn context(&self) -> Context {
         let environment_wanted = self.wants_environment();
-        let environment = Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
+        let environment =
+            Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
         Context { log: self.log.clone(), environment, other: None, environment_wanted }
     }
 
@@ -169,7 +170,13 @@ impl Relay {
     }
 
     /// The second address with `fork`: its channels share the one of the first.
-    async fn serve_shared(self: &Arc<Self>, left: Box<Channel>, endpoint: &Endpoint, context: &Context, stop: &Stop) -> Outcome {
+    async fn serve_shared(
+        self: &Arc<Self>,
+        left: Box<Channel>,
+        endpoint: &Endpoint,
+        context: &Context,
+        stop: &Stop,
+    ) -> Outcome {
         let left = Arc::new(left);
         let serve = |relay: Arc<Self>, right, context: Context, stop: Stop| {
             let shared = left.share(&relay.settings_of(&relay.left));
@@ -200,7 +207,13 @@ impl Relay {
     }
 
     /// Accepts or connects again and again; each channel is served by a task of its own.
-    async fn serve_many<S, F>(self: &Arc<Self>, endpoint: &Endpoint, context: &Context, stop: &Stop, serve: S) -> Outcome
+    async fn serve_many<S, F>(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        context: &Context,
+        stop: &Stop,
+        serve: S,
+    ) -> Outcome
     where
         S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
         F: Future<Output = Outcome> + Send + 'static,
@@ -227,7 +240,8 @@ impl Relay {
             };
             match next {
                 Ok(channel) => {
-                    let task = self.forked(serve(Arc::clone(self), channel, child.clone(), stop.clone()), child.log.clone());
+                    let task =
+                        self.forked(serve(Arc::clone(self), channel, child.clone(), stop.clone()), child.log.clone());
                     sessions.tasks.spawn(task);
                 }
                 Err(ending) => break ending,
@@ -368,7 +382,9 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
 async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let locks = LockFile::of(life(endpoint), &context.log).await?;
     let opened = match &endpoint.opener {
-        Opener::Connect(connect) => retried(endpoint, context, || endpoint.connect(connect, context)).await.map(Box::new),
+        Opener::Connect(connect) => {
+            retried(endpoint, context, || endpoint.connect(connect, context)).await.map(Box::new)
+        }
         Opener::Bind(bind) => {
             let mut accept = retried(endpoint, context, || endpoint.bind(bind, context)).await?;
             accept_in_time(&mut *accept, endpoint, context).await

@@ -93,7 +93,8 @@ impl Moving<'_> {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let Some((limit, ended)) = self.patience() else { return Poll::Pending };
-        let seen = self.right.blocks() + self.left.blocks() + u64::from(self.right.is_over()) + u64::from(self.left.is_over());
+        let seen =
+            self.right.blocks() + self.left.blocks() + u64::from(self.right.is_over()) + u64::from(self.left.is_over());
         if seen != self.seen {
             self.seen = seen;
             self.last = Instant::now();
