@@ -214,6 +214,7 @@ fn every_socket_row_asks_the_kernel() {
 }
 
 /// Applies a socket row.
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn set(fd: BorrowedFd<'_>, name: &str, value: Value) {
     let Apply::Socket(_, apply) = row(name).apply else { panic!("{name} is no socket row") };
     apply(fd, &value).unwrap_or_else(|error| panic!("{name}: {error}"));
