@@ -272,7 +272,8 @@ def test_message_collector(tool: Tool, free_port: Ports, tmp_path: Path, file: s
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(post, messages))
     log = tmp_path / "in.log"
-    wait_until(lambda: len(log.read_bytes()) >= sum(map(len, messages)), "all messages in the file")
+    size = sum(map(len, messages))
+    wait_until(lambda: log.exists() and log.stat().st_size >= size, "all messages in the file")
     assert sorted(log.read_bytes().splitlines(keepends=True)) == sorted(messages)
     assert line.terminate().code == 143
 
