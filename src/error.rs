@@ -108,6 +108,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     place: Option<Place>,
+    span: Option<Span>,
     source: Option<Arc<io::Error>>,
     logged: bool,
 }
@@ -122,6 +123,7 @@ impl Error {
             message: message.into(),
             hint: None,
             place: None,
+            span: None,
             source: None,
             logged: false,
         }))
@@ -172,10 +174,18 @@ impl Error {
         self
     }
 
-    /// Points at the place in the text.
+    /// Points at a place in a text that is not at hand: whoever has it calls [`Error::place`].
+    #[must_use]
+    pub fn span(mut self, span: Span) -> Self {
+        self.0.span = Some(span);
+        self
+    }
+
+    /// Points at the place in the text; at a narrower one if [`Error::span`] named it.
     #[must_use]
     pub fn place(mut self, text: &Arc<[u8]>, span: Span) -> Self {
         if self.0.place.is_none() {
+            let span = self.0.span.take().unwrap_or(span);
             self.0.place = Some(Place { text: Arc::clone(text), span });
         }
         self
@@ -282,13 +292,27 @@ pub fn printable(bytes: &[u8]) -> String {
     out
 }
 
-/// The printable text of a place, the column of its first character and how many are meant.
+/// How much of a text [`Error::detail`] shows on its line, in columns.
+const COLUMNS: usize = 100;
+
+/// The printable text around a place, the column of its first character and how many are meant.
 fn underline(place: &Place) -> (String, usize, usize) {
     let end = place.text.len();
-    let (from, to) = (place.span.start.min(end), place.span.end.min(end));
-    let column = printable(&place.text[..from]).chars().count();
-    let width = printable(&place.text[from..to.max(from)]).chars().count().max(1);
-    (printable(&place.text), column, width)
+    let from = place.span.start.min(end);
+    let to = place.span.end.clamp(from, end);
+    let parts = [&place.text[..from], &place.text[from..to], &place.text[to..]].map(printable);
+    let column = parts[0].chars().count();
+    let width = parts[1].chars().count();
+    let total = column + width + parts[2].chars().count();
+    if total <= COLUMNS {
+        return (parts.concat(), column, width.max(1));
+    }
+    // A third of the window is what stands before the place, unless the text ends soon after it.
+    let first = column.saturating_sub(COLUMNS / 3).min(total - COLUMNS);
+    let shown: String = parts.iter().flat_map(|part| part.chars()).skip(first).take(COLUMNS).collect();
+    let (left, right) = (if first > 0 { "..." } else { "" }, if first + COLUMNS < total { "..." } else { "" });
+    let width = width.clamp(1, (first + COLUMNS - column).max(1));
+    (format!("{left}{shown}{right}"), left.len() + column - first, width)
 }
 
 impl fmt::Display for Error {
@@ -317,5 +341,55 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail(text: &str, span: Span) -> String {
+        Error::text("wrong").place(&Arc::from(text.as_bytes()), span).detail()
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_place() {
+        assert_eq!(detail("TCP:a:b", 4..5), "  TCP:a:b\n      ^");
+        assert_eq!(detail("TCP:\u{fc}b:c", 4..7), "  TCP:\u{fc}b:c\n      ^^");
+        assert_eq!(detail("a\nb", 2..3), "  a\\x0ab\n       ^");
+        assert_eq!(detail("TCP", 3..3), "  TCP\n     ^");
+        assert_eq!(detail("", 0..0), "  \n  ^");
+    }
+
+    #[test]
+    fn places_beyond_the_text_are_its_end() {
+        assert_eq!(detail("TCP", 7..9), "  TCP\n     ^");
+    }
+
+    #[test]
+    fn long_texts_are_shown_around_the_place() {
+        let text = format!("{}HERE{}", "a".repeat(500), "b".repeat(500));
+        let detail = detail(&text, 500..504);
+        let (line, caret) = detail.split_once('\n').unwrap_or_default();
+        assert_eq!(line.len(), 2 + 3 + COLUMNS + 3);
+        assert!(line.starts_with("  ...a") && line.ends_with("b..."), "{line}");
+        assert_eq!(caret.find("^^^^"), line.find("HERE"));
+        assert_eq!(caret.trim_start(), "^^^^");
+    }
+
+    #[test]
+    fn long_places_are_cut_at_the_window() {
+        let at_end = detail(&"a".repeat(300), 290..300);
+        assert!(at_end.starts_with("  ...a") && at_end.ends_with(&"^".repeat(10)), "{at_end}");
+        assert_eq!(at_end.lines().map(str::len).max(), Some(2 + 3 + COLUMNS));
+        let whole = detail(&"a".repeat(300), 0..300);
+        assert_eq!(whole, format!("  {}...\n  {}", "a".repeat(COLUMNS), "^".repeat(COLUMNS)));
+    }
+
+    #[test]
+    fn a_narrower_place_wins() {
+        let text = Arc::from(&b"TCP:a:99999"[..]);
+        let error = Error::text("wrong").span(6..11).place(&text, 0..11).place(&text, 0..1);
+        assert_eq!(error.location().map(|place| place.span.clone()), Some(6..11));
     }
 }

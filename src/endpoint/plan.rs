@@ -86,6 +86,7 @@ fn endpoint(
     let address = printable(&spec.text[single.span.clone()]);
     let placed = |error: Error| error.at(address.clone());
     let kind = spec::diagnose::kind_of(spec, single).map_err(placed)?;
+    spec::diagnose::check_params(kind, spec, single).map_err(placed)?;
     let strictness = if defaults.any_option { Strictness::AnyGroup } else { Strictness::Groups };
     let mut options = Options::parse(spec, single, kind, strictness).map_err(placed)?;
     options.settings.file.named = kind.groups.intersects(Groups::NAMED);

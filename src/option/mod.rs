@@ -193,6 +193,12 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
 /// The row with this spelling, in any case of letters. Options of several address families may share a
 /// spelling; the one that fits `groups` is preferred.
 pub fn find(name: &str, groups: Groups) -> Option<&'static Row> {
+    find_in(TABLES, name, groups)
+}
+
+/// As [`find`], among these tables.
+fn find_in(tables: &'static [&'static [Row]], name: &str, groups: Groups) -> Option<&'static Row> {
+    let rows = || tables.iter().flat_map(|table| table.iter());
     let spelled = |row: &&Row| {
         row.name.eq_ignore_ascii_case(name) || row.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     };

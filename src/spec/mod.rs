@@ -8,15 +8,32 @@
 //! option     := name | name "=" value
 //! special    := "-" (STDIO) ; one digit (FD:n) ; a word with "/" before any ":" "," "!!" (GOPEN:word)
 //! ```
+//!
+//! [`quote`] makes one word of any bytes; a [`Spec`] printed and parsed again is the same spec.
+
+pub mod dalan;
+pub mod diagnose;
+mod fault;
+mod lexer;
+mod nearest;
+mod network;
+mod number;
+mod print;
+pub mod values;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
+pub use fault::Fault;
+use lexer::{Lexer, Stop};
+pub use print::quote;
+
 /// Byte offsets into the text of an address.
 pub type Span = Range<usize>;
 
-/// A word after unquoting, and where it stood.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A word after unquoting, and where it stood. Words are equal when their bytes are.
+#[derive(Debug, Clone)]
 pub struct Word {
     /// The bytes with quotes and escapes taken away.
     pub bytes: Vec<u8>,
@@ -33,8 +50,8 @@ pub struct OptionSpec {
     pub value: Option<Word>,
 }
 
-/// One address: a keyword with parameters and options.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One address: a keyword with parameters and options. The place it stood at does not matter for equality.
+#[derive(Debug, Clone)]
 pub struct Single {
     /// The keyword as typed; for the short forms the one they stand for (`STDIO`, `FD`, `GOPEN`).
     pub keyword: Word,
@@ -46,7 +63,7 @@ pub struct Single {
     pub span: Span,
 }
 
-/// What the text of an address says.
+/// What the text of an address says. Two specs are equal when they say the same, however it was quoted.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// The text itself; every span points into it.
@@ -57,13 +74,86 @@ pub struct Spec {
     pub second: Option<Single>,
 }
 
-pub mod diagnose;
-pub mod values;
-
-use crate::error::Result;
-
-/// Reads the text of an address.
-pub fn parse(text: &[u8]) -> Result<Spec> {
-    let _ = text;
-    Err(crate::error::Error::text("not written yet"))
+impl PartialEq for Word {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
 }
+
+impl Eq for Word {}
+
+impl PartialEq for Single {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.keyword, &self.params, &self.options) == (&other.keyword, &other.params, &other.options)
+    }
+}
+
+impl Eq for Single {}
+
+impl PartialEq for Spec {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.first, &self.second) == (&other.first, &other.second)
+    }
+}
+
+impl Eq for Spec {}
+
+impl OptionSpec {
+    /// The option as a whole, name and value.
+    pub fn span(&self) -> Span {
+        let end = self.value.as_ref().map_or(self.name.span.end, |value| value.span.end);
+        self.name.span.start..end
+    }
+}
+
+/// Reads the text of an address: any bytes, of any length, in one pass.
+///
+/// # Errors
+/// An open quote, a backslash at the end, or a third half.
+pub fn parse(text: &[u8]) -> Result<Spec> {
+    let mut lexer = Lexer::new(text);
+    let text = Arc::from(text);
+    let place = |fault: Fault| fault.in_text(&text);
+    let first = single(&mut lexer).map_err(place)?;
+    let second = if lexer.skip(b"!!") { Some(single(&mut lexer).map_err(place)?) } else { None };
+    if !lexer.is_done() {
+        let third = lexer.at()..text.len();
+        return Err(Error::text("syntax error: more than two addresses joined by !!")
+            .place(&text, third)
+            .hint("the first is read, the second is written; quote the !! if it belongs to a word: '!!'"));
+    }
+    Ok(Spec { text, first, second })
+}
+
+/// Reads one address, up to `!!` or the end.
+fn single(lexer: &mut Lexer<'_>) -> Result<Single, Fault> {
+    let start = lexer.at();
+    let (keyword, first) = short_form(lexer.word(Stop::Param)?);
+    let mut params = Vec::from_iter(first);
+    while lexer.skip(b":") {
+        params.push(lexer.word(Stop::Param)?);
+    }
+    let mut options = Vec::new();
+    while lexer.skip(b",") {
+        let name = lexer.word(Stop::Name)?;
+        let value = if lexer.skip(b"=") { Some(lexer.word(Stop::Value)?) } else { None };
+        if value.is_some() || !name.bytes.is_empty() {
+            options.push(OptionSpec { name, value });
+        }
+    }
+    Ok(Single { keyword, params, options, span: start..lexer.at() })
+}
+
+/// The keyword a head stands for, and the parameter it is itself. The forms are seen after unquoting.
+fn short_form(head: Word) -> (Word, Option<Word>) {
+    let keyword = match head.bytes.as_slice() {
+        b"-" => return (Word { bytes: b"STDIO".to_vec(), ..head }, None),
+        [b'0'..=b'9'] => "FD",
+        path if path.contains(&b'/') => "GOPEN",
+        _ => return (head, None),
+    };
+    (Word { bytes: keyword.into(), span: head.span.clone() }, Some(head))
+}
+
+#[cfg(test)]
+mod tests;
