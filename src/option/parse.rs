@@ -2,7 +2,7 @@
 
 use super::{Apply, Groups, Row, Settings, TABLES, Value, find_in};
 use crate::endpoint::{self, Kind};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result, excerpt};
 use crate::spec::{OptionSpec, Single, Spec, diagnose, values};
 
 /// Files of rows; all there are, except in tests.
@@ -95,7 +95,7 @@ fn row_of(
 fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
     let text = option.value.as_ref().map(|word| word.bytes.as_slice());
     values::read(row.value, text).map_err(|fault| {
-        let message = fault.of_option(&printable(&option.name.bytes), &printable(&spec.text[option.span()]));
+        let message = fault.of_option(&excerpt(&option.name.bytes), &excerpt(&spec.text[option.span()]));
         let word = option.value.as_ref().filter(|word| !word.span.is_empty()).unwrap_or(&option.name);
         fault.saying(message, word).place(&spec.text, option.span())
     })
@@ -103,7 +103,7 @@ fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
 
 /// The error of an option for a reason in words.
 fn wrong(spec: &Spec, option: &OptionSpec, reason: &str) -> Error {
-    let name = printable(&option.name.bytes);
+    let name = excerpt(&option.name.bytes);
     Error::text(format!("option \"{name}\": {reason}")).place(&spec.text, option.span())
 }
 
