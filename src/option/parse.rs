@@ -2,7 +2,7 @@
 
 use super::{Apply, Groups, Row, Settings, TABLES, Value, find_in};
 use crate::endpoint::{self, Kind};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, excerpt, printable};
 use crate::spec::{OptionSpec, Single, Spec, diagnose, values};
 
 /// Files of rows; all there are, except in tests.
@@ -104,7 +104,8 @@ fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
 /// The error of an option for a reason in words.
 fn wrong(spec: &Spec, option: &OptionSpec, reason: &str) -> Error {
     let name = excerpt(&option.name.bytes);
-    Error::text(format!("option \"{name}\": {reason}")).place(&spec.text, option.span())
+    // A reason may quote the value.
+    Error::text(format!("option \"{name}\": {}", printable(reason.as_bytes()))).place(&spec.text, option.span())
 }
 
 /// Checks what no option can see alone.
