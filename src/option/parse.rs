@@ -104,6 +104,7 @@ fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
 /// The error of an option for a reason in words.
 fn wrong(spec: &Spec, option: &OptionSpec, reason: &str) -> Error {
     let name = excerpt(&option.name.bytes);
+    // A reason may quote the value.
     Error::text(format!("option \"{name}\": {}", excerpt(reason.as_bytes()))).place(&spec.text, option.span())
 }
 
@@ -285,5 +286,16 @@ mod tests {
         ] {
             assert_eq!(error(text), pair(message, place), "{text}");
         }
+    }
+
+    #[test]
+    fn terminals_get_their_options() {
+        let master = nix::pty::openpty(None, None).unwrap().master;
+        let mut settings = nix::sys::termios::tcgetattr(&master).unwrap();
+        assert!(!options("T:1,fork").on_terminal(&mut settings).unwrap());
+        assert!(options("T:1,echo=7").on_terminal(&mut settings).unwrap());
+        assert_eq!(settings.control_chars[0], 7);
+        let error = options("T:1,echo=0").on_terminal(&mut settings).unwrap_err();
+        assert_eq!(error.to_string(), "option: echo: no echo");
     }
 }
