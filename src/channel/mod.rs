@@ -68,6 +68,7 @@ pub trait Attached: Send + Sync {
 
 /// An open endpoint.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself; no two exclude each other")]
 pub struct Channel {
     /// What is read; `None` where the endpoint is only written.
     pub source: Option<Box<dyn Source>>,

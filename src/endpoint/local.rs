@@ -142,6 +142,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "reads like what it is compared with")]
     fn host(text: &str) -> Option<Host> {
         Some(Host::parse(text.as_bytes()).unwrap())
     }

@@ -94,12 +94,11 @@ impl Plan {
         let mut warnings = Vec::new();
         let mut half = |single: &Single, direction| endpoint(spec, single, direction, defaults, &mut warnings);
         let planned = match (&spec.second, direction) {
-            (None, _) => Planned::Single(half(&spec.first, direction)?),
             (Some(second), Direction::Both) => {
                 let halves = (half(&spec.first, Direction::Read)?, half(second, Direction::Write)?);
                 Planned::Dual(Box::new(halves))
             }
-            (Some(_), Direction::Read) => Planned::Single(half(&spec.first, direction)?),
+            (None, _) | (Some(_), Direction::Read) => Planned::Single(half(&spec.first, direction)?),
             (Some(second), Direction::Write) => Planned::Single(half(second, direction)?),
         };
         if spec.second.is_some() && direction != Direction::Both {

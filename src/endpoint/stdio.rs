@@ -39,7 +39,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Both,
         doc: "Standard input for reading and standard output for writing.",
-        plan: |request| standard(request, 0, 1),
+        plan: |request| Ok(standard(request, 0, 1)),
     },
     Kind {
         name: "STDIN",
@@ -49,7 +49,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Read,
         doc: "Standard input.",
-        plan: |request| standard(request, 0, 0),
+        plan: |request| Ok(standard(request, 0, 0)),
     },
     Kind {
         name: "STDOUT",
@@ -59,7 +59,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Write,
         doc: "Standard output.",
-        plan: |request| standard(request, 1, 1),
+        plan: |request| Ok(standard(request, 1, 1)),
     },
     Kind {
         name: "STDERR",
@@ -69,7 +69,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Write,
         doc: "Standard error.",
-        plan: |request| standard(request, 2, 2),
+        plan: |request| Ok(standard(request, 2, 2)),
     },
     Kind {
         name: "FD",
@@ -83,8 +83,8 @@ pub(super) static KINDS: &[Kind] = &[
     },
 ];
 
-fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Result<Opener> {
-    Ok(Opener::Connect(Arc::new(Inherited {
+fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Opener {
+    Opener::Connect(Arc::new(Inherited {
         input,
         output,
         direction: request.direction,
@@ -95,7 +95,7 @@ fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Result<Opener
             (1, _) => "stdout",
             _ => "stderr",
         },
-    })))
+    }))
 }
 
 fn numbered(request: &Request<'_>) -> Result<Opener> {

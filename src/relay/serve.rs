@@ -94,12 +94,12 @@ impl Relay {
         let passes = |plan: &Plan| {
             plan.single().is_some_and(|endpoint| endpoint.options.settings.program.pass_signals.contains(&signal))
         };
-        let passed = passes(&self.left) || passes(&self.right);
-        if passed {
+        let wanted = passes(&self.left) || passes(&self.right);
+        if wanted {
             // Nobody may be there to hear it, before a program was started.
             let _ = self.signals.send(signal);
         }
-        passed
+        wanted
     }
 
     /// Hands signals to the programs of one session, for as long as it is polled.
@@ -179,7 +179,7 @@ impl Relay {
     ) -> Outcome {
         let left = Arc::new(left);
         let serve = |relay: Arc<Self>, right, context: Context, stop: Stop| {
-            let shared = left.share(&relay.settings_of(&relay.left));
+            let shared = left.share(&settings_of(&relay.left));
             async move {
                 match shared {
                     Ok(left) => relay.session(Box::new(left), right, &context, &stop).await,
@@ -188,10 +188,6 @@ impl Relay {
             }
         };
         self.serve_many(endpoint, context, stop, serve).await
-    }
-
-    fn settings_of(&self, plan: &Plan) -> crate::option::Settings {
-        plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
     }
 
     /// The context of the second address: children learn about the peer of the first.
@@ -345,6 +341,10 @@ impl Channels {
     }
 }
 
+fn settings_of(plan: &Plan) -> crate::option::Settings {
+    plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
+}
+
 fn life(endpoint: &Endpoint) -> &Life {
     &endpoint.options.settings.life
 }
@@ -401,13 +401,9 @@ async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Cha
 async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let accepted = match life(endpoint).accept_timeout {
         None => accept.accept(context).await,
-        Some(limit) => match tokio::time::timeout(limit, accept.accept(context)).await {
-            Ok(accepted) => accepted,
-            Err(_) => {
-                let error = std::io::Error::from_raw_os_error(libc::ETIMEDOUT);
-                return Err(Error::open(crate::error::Phase::Accept, error).at(endpoint.address.clone()));
-            }
-        },
+        Some(limit) => tokio::time::timeout(limit, accept.accept(context)).await.unwrap_or_else(|_| {
+            Err(Error::open(crate::error::Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))
+        }),
     };
     accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
 }

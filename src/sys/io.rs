@@ -46,17 +46,17 @@ pub fn set_pipe_size(fd: BorrowedFd<'_>, bytes: usize) -> usize {
     usize::try_from(got.unwrap_or(0)).unwrap_or(0)
 }
 
-/// shutdown(SHUT_WR); a connection that is gone already is no error.
+/// `shutdown(SHUT_WR)`; a connection that is gone already is no error.
 pub fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, Shutdown::Write)
 }
 
-/// shutdown(SHUT_RD): what waits to be read can still be read, then comes the end.
+/// `shutdown(SHUT_RD)`; a connection that is gone already is no error.
 pub fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, Shutdown::Read)
 }
 
-/// shutdown(SHUT_RDWR); a connection that is gone already is no error.
+/// `shutdown(SHUT_RDWR)`; a connection that is gone already is no error.
 pub fn shutdown_both(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, Shutdown::Both)
 }
