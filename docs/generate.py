@@ -104,7 +104,7 @@ VALUE_WORDS = {
 PARAM_NAMES = {"protocol": "protocol_number", "type": "socket_type", "ip-addr": "address"}
 
 # Prefixes that a shorter spelling goes without.
-PREFIXES = ("so", "tcp", "udp", "ip", "ipv6", "o", "f", "openssl")
+PREFIXES = ("termios", "so", "tcp", "udp", "ip", "ipv6", "o", "f", "openssl")
 
 
 class Param(NamedTuple):
@@ -117,7 +117,7 @@ class Param(NamedTuple):
 
 def class_name(words: str) -> str:
     """``TCP4-LISTEN`` -> ``Tcp4Listen``."""
-    return "".join(part.capitalize() for part in re.split(r"[-,_]", words))
+    return "".join(part.capitalize() for part in re.findall(r"[A-Za-z0-9]+", words))
 
 
 def option_name(option: Option) -> str:

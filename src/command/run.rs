@@ -212,7 +212,7 @@ fn serve(relay: &Arc<Relay>, switches: &Switches) -> Result<(Report, Option<i32>
     let lock = Arc::new(Mutex::new(None));
     let signals = Signals::take(switches.signals, orders(relay, switches, &stop, &lock)).map_err(failed)?;
     let runtime = relay_runtime().map_err(failed)?;
-    let report = runtime.block_on(async {
+    let report: Result<Report> = runtime.block_on(async {
         if let Some(wanted) = &switches.lock {
             match obtain(wanted, &relay.log, &stop).await? {
                 Some(file) => *lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file),

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Script, connect, connect_unix, wait_for
+from connections import PATIENCE, Script, connect, connect_unix, wait_for
 
 REPORT = """
         import os, sys, time

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ferrule
 import pytest
-from conftest import HOST, PATIENCE, asked, connect, connect_unix, everything, open_descriptors
+from connections import HOST, PATIENCE, asked, connect, connect_unix, everything, open_descriptors
 from ferrule import Exec, Open, OpenError, Pipe, Relay, System, TcpConnect, TcpListen, UnixListen
 
 
