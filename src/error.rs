@@ -267,7 +267,7 @@ impl Error {
         let mut lines = String::new();
         if let Some(place) = &self.0.place {
             let (line, start, width) = underline(place);
-            lines.push_str(&format!("  {line}\n  {}{}", " ".repeat(start), "^".repeat(width)));
+            lines = format!("  {line}\n  {}{}", " ".repeat(start), "^".repeat(width));
         }
         if let Some(hint) = &self.0.hint {
             if !lines.is_empty() {
@@ -295,18 +295,30 @@ pub fn printable(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
                 let mut buffer = [0; 4];
-                for byte in c.encode_utf8(&mut buffer).bytes() {
-                    out.push_str(&format!("\\x{byte:02x}"));
-                }
+                c.encode_utf8(&mut buffer).bytes().for_each(|byte| push_escaped(&mut out, byte));
             } else {
                 out.push(c);
             }
         }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
+        chunk.invalid().iter().for_each(|byte| push_escaped(&mut out, *byte));
     }
     out
+}
+
+fn push_escaped(out: &mut String, byte: u8) {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    out.extend(['\\', 'x', digit(byte >> 4), digit(byte & 15)]);
+}
+
+/// The most of a word that a message repeats, in bytes.
+const EXCERPT: usize = 200;
+
+/// [`printable`] for a word inside a message: a very long one is cut.
+pub fn excerpt(word: &[u8]) -> String {
+    match word.get(..EXCERPT) {
+        Some(start) if word.len() > EXCERPT => printable(start) + "...",
+        _ => printable(word),
+    }
 }
 
 /// How much of a text [`Error::detail`] shows on its line, in columns.

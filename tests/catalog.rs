@@ -7,9 +7,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use ferrule::endpoint::{Direction, Kind};
 use ferrule::option::{
-    Apply, Groups, IoctlArgument, Principal, Row, Settings, SocatPhase, Value, ValueType, catalog, find, rows,
+    Apply, Groups, IoctlArgument, Options, Principal, Row, Settings, SocatPhase, Strictness, Value, ValueType, catalog,
+    find, rows,
 };
+use ferrule::spec;
 use ferrule::sys::sockopt::{get_bytes, get_int};
 
 /// One line of the facts.
@@ -214,6 +217,7 @@ fn every_socket_row_asks_the_kernel() {
 }
 
 /// Applies a socket row.
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
 fn set(fd: BorrowedFd<'_>, name: &str, value: Value) {
     let Apply::Socket(_, apply) = row(name).apply else { panic!("{name} is no socket row") };
     apply(fd, &value).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -397,5 +401,60 @@ fn entries_hold_what_documents_need() {
     assert!(find("fork").unsupported.is_none());
     for entry in &entries {
         assert!(!catalog::explanation(entry.value).is_empty() && !catalog::python_type(entry.value).is_empty());
+    }
+}
+
+/// A kind that takes every option.
+static ANY: Kind = Kind {
+    name: "ANY",
+    aliases: &[],
+    usage: "",
+    params: (0, 0),
+    groups: Groups::ALL,
+    direction: Direction::Both,
+    doc: "",
+    plan: |_| Err(ferrule::Error::text("is never opened")),
+};
+
+/// What a person would write behind the name.
+fn written(row: &Row) -> &'static str {
+    use ValueType as Type;
+    match row.value {
+        Type::Flag | Type::Bool | Type::TextOrNone => "",
+        Type::IntOrEmpty => "=",
+        Type::Text if row.name == "protocol-family" => "=ip6",
+        Type::Text => "=word",
+        Type::User | Type::Group => "=root",
+        Type::Data => "=x0102",
+        Type::SocketOptionData => "=1:12:i3",
+        Type::SocketOptionInt => "=1:12:3",
+        Type::SocketOptionText => "=1:25:lo",
+        Type::IoctlInt | Type::IoctlIntPointer => "=0x541b:1",
+        Type::IoctlData => "=0x541b:x00000000",
+        Type::IoctlText => "=0x541b:text",
+        Type::Ipv4 => "=127.0.0.1",
+        Type::Ipv4Port => "=127.0.0.1:53",
+        Type::Membership => "=239.1.2.3:127.0.0.1:lo",
+        Type::SourceMembership => "=232.1.2.3:127.0.0.1:127.0.0.1",
+        Type::Membership6 => "=[ff02::1]:lo",
+        Type::SourceMembership6 => "=[ff32::1]:lo:[::1]",
+        Type::Timeval | Type::Timespec => "=1.5",
+        _ => "=1",
+    }
+}
+
+#[test]
+fn every_option_can_be_written() {
+    for row in rows() {
+        for name in row.aliases.iter().chain([&row.name]) {
+            let text = format!("ANY,fork,{name}{}", written(row));
+            let spec = spec::parse(text.as_bytes()).unwrap();
+            let read = Options::parse(&spec, &spec.first, &ANY, Strictness::Groups);
+            let refused = matches!(row.apply, Apply::Unsupported(_)) || row.value == ValueType::IntTriple;
+            match read {
+                Ok(options) => assert!(options.has(row.name) && !refused, "{text}"),
+                Err(error) => assert!(refused, "{text}: {error}"),
+            }
+        }
     }
 }

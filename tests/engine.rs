@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ferrule::channel::{Channel, Sink, Source};
-use ferrule::endpoint::{self, BoxFuture, Connect, Direction, Endpoint, Kind, Opener, Plan, Planned};
+use ferrule::endpoint::{self, BoxFuture, Connect, Direction, Kind, Opener, Plan};
 use ferrule::log::Log;
-use ferrule::option::{Groups, Options};
+use ferrule::option::Groups;
 use ferrule::relay::{Ended, Relay, Report, Settings, Stop};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -160,14 +160,7 @@ static KIND: Kind = Kind {
 };
 
 fn plan(scripted: &Arc<Scripted>) -> Plan {
-    let endpoint = Endpoint {
-        kind: &KIND,
-        address: "SCRIPTED".to_owned(),
-        options: Arc::new(Options::default()),
-        direction: Direction::Both,
-        opener: Opener::Connect(Box::new(Shared(Arc::clone(scripted)))),
-    };
-    Plan { address: "SCRIPTED".to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
+    Plan::of_opener(&KIND, "SCRIPTED", Opener::Connect(Arc::new(Shared(Arc::clone(scripted)))))
 }
 
 fn relay(left: &Arc<Scripted>, right: &Arc<Scripted>, settings: Settings) -> Arc<Relay> {
@@ -206,7 +199,8 @@ fn an_answer_five_seconds_after_the_end_arrives() {
 #[test]
 fn linger_counts_from_the_last_byte() {
     let client = scripted(vec![bytes("q")], vec![]);
-    let drip = vec![Read::Pause(SECOND), bytes("a"), Read::Pause(SECOND), bytes("b"), Read::Pause(9 * SECOND), bytes("c")];
+    let drip =
+        vec![Read::Pause(SECOND), bytes("a"), Read::Pause(SECOND), bytes("b"), Read::Pause(9 * SECOND), bytes("c")];
     let server = scripted(drip, vec![]);
     let report = run(&client, &server, Settings { linger: Some(2 * SECOND), ..Settings::default() });
     assert_eq!(report.ended, Ended::Lingered);
@@ -261,7 +255,8 @@ fn bytes_before_a_reset_are_delivered() {
 #[test]
 fn stopping_writes_what_was_read_and_reads_no_more() {
     let left = scripted(vec![bytes("in flight"), bytes("never read")], vec![]);
-    let right = scripted(vec![Read::Pause(1000 * SECOND)], vec![Write::Take(2), Write::Pause(Duration::from_millis(50))]);
+    let right =
+        scripted(vec![Read::Pause(1000 * SECOND)], vec![Write::Take(2), Write::Pause(Duration::from_millis(50))]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let report = runtime.block_on(async {
         let stop = Stop::default();

@@ -182,5 +182,9 @@ fn check_error(error: &Error, text: &[u8]) {
     let place = error.location().unwrap_or_else(|| panic!("{shown}: {error}"));
     assert!(place.span.start <= place.span.end && place.span.end <= text.len(), "{shown}: {error}");
     let detail = error.detail();
-    assert!(detail.contains('^') && !detail.lines().any(|line| line.contains('\u{1b}')), "{shown}: {detail}");
+    assert!(detail.contains('^'), "{shown}: {detail}");
+    let lines = [error.message()].into_iter().chain(detail.split('\n'));
+    for line in lines {
+        assert!(line.len() < 2000 && !line.contains(char::is_control), "{shown}: {line}");
+    }
 }

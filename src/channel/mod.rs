@@ -139,10 +139,7 @@ impl Channel {
     /// The numbers of the descriptors read and written, for the log and for `nofork`; -1 where there is none.
     pub fn descriptors(&self) -> (i32, i32) {
         let number = |port: Option<&Arc<Port>>| port.map_or(-1, |port| port.number());
-        (
-            number(self.source.as_deref().and_then(Source::port)),
-            number(self.sink.as_deref().and_then(Sink::port)),
-        )
+        (number(self.source.as_deref().and_then(Source::port)), number(self.sink.as_deref().and_then(Sink::port)))
     }
 
     /// A second channel on the same connection, on descriptors of its own: for sessions that share an

@@ -29,9 +29,7 @@ impl Buffer {
     /// A buffer of `size` bytes; of [`SMALL`] and [`LARGE`] ones some are kept. Its content is arbitrary,
     /// from earlier use, and never read before it is written.
     pub fn take(size: usize) -> Self {
-        let kept = class(size).and_then(|class| {
-            FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten()
-        });
+        let kept = class(size).and_then(|class| FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten());
         Self { bytes: kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()) }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
@@ -80,6 +81,8 @@ pub struct Port {
     mode: Mode,
     /// The number the user knows it by, where this is a reopened or duplicated one.
     number: RawFd,
+    /// Counts calls that read, see [`Port::reads`].
+    reads: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -131,15 +134,15 @@ impl Port {
     }
 
     fn register(fd: OwnedFd, class: Class, mode: Mode) -> io::Result<Self> {
-        let number = fd.as_raw_fd();
+        let (number, reads) = (fd.as_raw_fd(), AtomicU32::new(0));
         if class == Class::File {
-            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number });
+            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads });
         }
         match sys::fd::register(fd) {
-            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number }),
+            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads }),
             // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
             Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
-                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number })
+                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads })
             }
             Err((_, error)) => Err(error),
         }
@@ -158,6 +161,16 @@ impl Port {
     /// Whether splice(2) can be used: the call itself must not block.
     pub fn can_splice(&self) -> bool {
         self.mode == Mode::Nonblocking
+    }
+
+    /// How often something was read, modulo 2^32: two equal answers mean that nothing was in between.
+    pub fn reads(&self) -> u32 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// A plain store: only one task reads, and the others only look for a change.
+    fn count_read(&self) {
+        self.reads.store(self.reads().wrapping_add(1), Ordering::Relaxed);
     }
 
     /// A second descriptor on the same open file description.
@@ -223,6 +236,9 @@ impl Port {
                     {
                         guard.clear_ready();
                     }
+                    if !write {
+                        self.count_read();
+                    }
                     return Poll::Ready(result);
                 }
             }
@@ -286,7 +302,10 @@ impl Port {
                         writable.clear_ready();
                     }
                 }
-                result => return Poll::Ready(result),
+                result => {
+                    self.count_read();
+                    return Poll::Ready(result);
+                }
             }
         }
     }
@@ -346,7 +365,10 @@ impl AsyncRead for PortSource {
                 result => result?,
             };
             // An empty message is not the end, unless asked for; a closed SEQPACKET connection is.
-            if count == 0 && wanted > 0 && self.port.class.keeps_boundaries() && !self.null_eof
+            if count == 0
+                && wanted > 0
+                && self.port.class.keeps_boundaries()
+                && !self.null_eof
                 && !sys::fd::is_hung_up(self.port.as_fd())
             {
                 continue;

@@ -56,6 +56,7 @@ pub fn defaults(switches: &Switches, program: &str, lookup: Lookup<'_>) -> Defau
         resolve_ip: switches.ip.or(resolve).unwrap_or(IpVersion::V4),
         program: children_name(switches, program),
         process_wide: true,
+        many: false,
         any_option: switches.any_option,
     }
 }

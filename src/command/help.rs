@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::switches::HelpDetail;
-use crate::endpoint;
-use crate::option;
+use crate::endpoint::{self, Kind};
+use crate::option::catalog;
 
 /// Form and meaning of every switch.
 const SWITCHES: [(&str, &str); 33] = [
@@ -80,15 +80,14 @@ pub fn usage() -> String {
 fn addresses(detail: HelpDetail) -> Vec<String> {
     let mut lines = Vec::new();
     for kind in endpoint::kinds() {
-        let head = format!("{}{}", kind.name, kind.usage);
-        lines.push(row(&head, &[format!("groups={}", kind.groups)]));
+        lines.push(line(kind));
         if detail == HelpDetail::Aliases {
-            lines.extend(kind.aliases.iter().map(|alias| alias_line(alias, kind.name)));
+            lines.extend(kind.aliases.iter().map(|alias| catalog::alias_line(alias, kind.name)));
         }
     }
     if detail == HelpDetail::Aliases {
-        for (short, long) in [("-", "STDIO"), ("<num>", "FD:<num>"), ("<filename>", "GOPEN:<filename>")] {
-            lines.push(alias_line(short, long));
+        for (short, long) in [("<num>", "FD:<num>"), ("<filename>", "GOPEN:<filename>")] {
+            lines.push(catalog::alias_line(short, long));
         }
     }
     lines.sort_by(|one, other| name_of(one).cmp(name_of(other)));
@@ -97,20 +96,11 @@ fn addresses(detail: HelpDetail) -> Vec<String> {
 
 /// One line for each option, with its aliases where they are wanted, in C order.
 fn options(detail: HelpDetail) -> Vec<String> {
-    let mut lines = Vec::new();
-    for row_of in option::rows() {
-        let columns = [
-            format!("groups={}", row_of.groups),
-            format!("phase={}", row_of.phase.name()),
-            format!("type={}", row_of.value.name()),
-        ];
-        lines.push(row(row_of.name, &columns));
-        if detail == HelpDetail::Aliases {
-            lines.extend(row_of.aliases.iter().map(|alias| alias_line(alias, row_of.name)));
-        }
+    let mut lines: Vec<_> = catalog::canonical().into_iter().map(catalog::line).collect();
+    if detail == HelpDetail::Aliases {
+        lines.extend(catalog::aliases().into_iter().map(|(alias, name)| catalog::alias_line(alias, name)));
     }
     lines.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-    lines.dedup();
     lines
 }
 
@@ -119,20 +109,11 @@ fn name_of(line: &str) -> &str {
     line.trim_start().split(['\t', ':', '[']).next().unwrap_or_default()
 }
 
-fn alias_line(alias: &str, canonical: &str) -> String {
-    row(alias, &[format!("is an alias for {canonical}")])
-}
-
-/// A name and columns behind it, padded with tabs so that they line up where the names are short.
-fn row(name: &str, columns: &[String]) -> String {
-    let mut line = format!("      {name}");
-    let mut tabs = 4_usize.saturating_sub(line.len() / 8).max(1);
-    for column in columns {
-        line.push_str(&"\t".repeat(tabs));
-        line.push_str(column);
-        tabs = 3_usize.saturating_sub(column.len() / 8).max(1);
-    }
-    line
+/// An address type and its groups, padded with tabs so that they line up behind short names.
+fn line(kind: &Kind) -> String {
+    let head = format!("      {}{}", kind.name, kind.usage);
+    let tabs = 4_usize.saturating_sub(head.len() / 8).max(1);
+    format!("{head}{}groups={}", "\t".repeat(tabs), kind.groups)
 }
 
 #[cfg(test)]
@@ -164,14 +145,11 @@ mod tests {
             let line = addresses.iter().find(|line| line.starts_with(&start)).unwrap();
             assert!(line.ends_with(&format!("\tgroups={}", kind.groups)), "{line}");
         }
-        assert!(
-            addresses
-                .iter()
-                .any(|line| line.trim_start().starts_with("-\t") && line.ends_with("is an alias for STDIO")),
-            "{addresses:?}"
-        );
+        for short in ["-\tis an alias for STDIO", "<num>\tis an alias for FD:<num>"] {
+            assert_eq!(addresses.iter().filter(|line| line.trim_start() == short).count(), 1, "{addresses:?}");
+        }
         let options = block(&text, "   opt:", "");
-        for row in option::rows() {
+        for row in catalog::canonical() {
             let line = options.iter().find(|line| line.starts_with(&format!("      {}\t", row.name))).unwrap();
             assert!(line.contains("\tphase=") && line.contains("\ttype="), "{line}");
         }
@@ -185,14 +163,5 @@ mod tests {
     fn each_detail_adds_to_the_one_before() {
         let sizes = [HelpDetail::Addresses, HelpDetail::Options, HelpDetail::Aliases].map(|detail| text(detail).len());
         assert!(sizes.is_sorted() && !text(HelpDetail::Addresses).contains("   opt:"));
-    }
-
-    #[test]
-    fn columns_line_up_behind_short_names() {
-        assert_eq!(
-            row("nodelay", &["groups=TCP".into(), "phase=FD".into()]),
-            "      nodelay\t\t\tgroups=TCP\t\tphase=FD"
-        );
-        assert_eq!(row(&"x".repeat(60), &["groups=TCP".into()]), format!("      {}\tgroups=TCP", "x".repeat(60)));
     }
 }

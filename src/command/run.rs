@@ -17,7 +17,7 @@ use super::signals::{Orders, Signals};
 use super::switches::{self, LockSwitch, LogSwitches, Reason, Refusal, Request, Switches};
 use super::{descriptors, help, relay_runtime, statistics, version};
 use crate::channel::Tap;
-use crate::endpoint::{Direction, Plan};
+use crate::endpoint::{Defaults, Direction, Plan};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::{Log, write_whole};
 use crate::relay::{Ended, LockFile, Relay, Report, Settings, Stop, Stopping, Ways};
@@ -126,8 +126,9 @@ fn prepare(
 ) -> Result<Relay> {
     let defaults = environment::defaults(switches, program, lookup);
     let (left, right) = directions(switches.ways);
-    let plan = |text: &OsString, direction| Plan::parse(text.as_encoded_bytes(), direction, &defaults);
-    let (left, right) = (plan(&addresses[0], left)?, plan(&addresses[1], right)?);
+    let left = Plan::parse(addresses[0].as_encoded_bytes(), left, &defaults)?;
+    let many = left.single().is_some_and(|endpoint| endpoint.options.settings.life.fork);
+    let right = Plan::parse(addresses[1].as_encoded_bytes(), right, &Defaults { many, ..defaults.clone() })?;
     let own = Own { program: switches.log.program.as_deref().unwrap_or(program), now: LocalTime::now() };
     let pid: OsString = std::process::id().to_string().into();
     let settings = Settings {
@@ -219,7 +220,7 @@ fn serve(relay: &Arc<Relay>, switches: &Switches) -> Result<(Report, Option<i32>
                 None => return Ok(Report { ended: Ended::Stopped, ..Report::default() }),
             }
         }
-        Ok(relay.run(&stop).await)
+        Ok::<_, Error>(relay.run(&stop).await)
     });
     // A name that is still being looked up must not hold the end up.
     runtime.shutdown_background();

@@ -29,7 +29,7 @@ const OTHERS: [Signal; 6] =
     [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGPIPE, Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGUSR1];
 
 /// How long a relay that is told to drop everything may take to do so.
-const LAST_RESORT: Duration = Duration::from_secs(1);
+const LAST_RESORT: Duration = Duration::from_millis(300);
 
 /// What is done about signals.
 pub struct Orders {
@@ -60,13 +60,15 @@ impl Signals {
     /// Takes the signals of `mask` (bit n stands for signal n) and SIGUSR1. Has to be called before other
     /// threads are started, which inherit what is blocked.
     pub fn take(mask: u64, orders: Orders) -> io::Result<Self> {
-        let set = caught_signals(mask);
+        let mut set = caught_signals(mask);
+        // A shell ignores SIGINT and SIGQUIT of background jobs, yet socat(1) catches them, and scripts end
+        // it that way. SIGHUP stays ignored: that is what nohup(1) is for.
+        if disposition::is_ignored(Signal::SIGHUP) {
+            set.remove(Signal::SIGHUP);
+        }
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         // From here on the drop restores the mask.
         let mut signals = Self { caught: Arc::default(), open: None, thread: None, before };
-        for signal in &set {
-            take_ignored(signal)?;
-        }
         let source = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let (closed, open) = crate::sys::io::pipe()?;
         let watch = Watch { source, closed, caught: Arc::clone(&signals.caught), orders };
@@ -100,15 +102,6 @@ fn caught_signals(mask: u64) -> SigSet {
         .collect();
     set.add(Signal::SIGUSR1);
     set
-}
-
-/// An ignored signal never reaches a descriptor. Shells ignore SIGINT and SIGQUIT of background jobs, yet
-/// socat(1) catches them, and scripts end it that way. SIGHUP stays ignored: that is what nohup(1) is for.
-fn take_ignored(signal: Signal) -> io::Result<()> {
-    if disposition::reset(signal)? && signal == Signal::SIGHUP {
-        disposition::ignore(signal)?;
-    }
-    Ok(())
 }
 
 struct Watch {

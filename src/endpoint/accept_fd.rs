@@ -48,7 +48,7 @@ fn plan(request: &Request<'_>) -> Result<Opener> {
         return Err(Error::text("option bind does not fit: the inherited socket is bound already"));
     }
     let gate = Gate::plan(options, &request.defaults.program)?;
-    Ok(Opener::Bind(Box::new(Inherited { number, gate, options: Arc::clone(options) })))
+    Ok(Opener::Bind(Arc::new(Inherited { number, gate, options: Arc::clone(options) })))
 }
 
 struct Inherited {

@@ -16,8 +16,13 @@ use crate::channel::{Channel, Port};
 use crate::error::{Error, Phase, Result};
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment};
 
-const FILE: Groups =
-    Groups::FD.and(Groups::FIFO).and(Groups::CHR).and(Groups::BLK).and(Groups::REG).and(Groups::NAMED).and(Groups::OPEN);
+const FILE: Groups = Groups::FD
+    .and(Groups::FIFO)
+    .and(Groups::CHR)
+    .and(Groups::BLK)
+    .and(Groups::REG)
+    .and(Groups::NAMED)
+    .and(Groups::OPEN);
 
 pub(super) static KINDS: &[Kind] = &[
     Kind {
@@ -74,7 +79,7 @@ struct File {
 }
 
 fn opener(request: &Request<'_>, manner: Manner) -> Opener {
-    Opener::Connect(Box::new(File {
+    Opener::Connect(Arc::new(File {
         path: request.spec.params[0].path(),
         manner,
         direction: request.direction,

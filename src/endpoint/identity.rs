@@ -63,24 +63,22 @@ pub fn check(kind: &Kind, settings: &Settings, process_wide: bool) -> Result<()>
 
 /// Opens an endpoint with the identity its options ask for.
 ///
-/// `open` is called once, on another thread when that is needed; what it returns is then used on the
+/// What changes the whole process is done the `first` time only. `open` is called once, on another thread when that is needed; what it returns is then used on the
 /// caller's. Dropping the future gives the opening up.
 ///
 /// # Errors
 /// What `open` returns, and what keeps the process from the identity asked for.
-pub async fn opened<T, F, O>(kind: &Kind, settings: &Settings, process_wide: bool, open: O) -> Result<T>
+pub async fn opened<T, F, O>(settings: &Settings, first: bool, open: O) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>>,
     O: FnOnce() -> F + Send + 'static,
 {
-    if !concerns(kind, settings) {
-        return open().await;
-    }
-    check(kind, settings, process_wide)?;
-    let later = before_open(&settings.identity)?;
+    let later = if first { Some(before_open(settings)?) } else { None };
     let opened = if is_apart(&settings.identity) { apart(&settings.identity, open).await? } else { open().await? };
-    later.apply(settings)?;
+    if let Some(later) = later {
+        later.apply(settings)?;
+    }
     Ok(opened)
 }
 
@@ -113,8 +111,13 @@ struct Later {
 }
 
 /// Applies what comes before opening, in the order of the fields of [`Identity`].
-fn before_open(identity: &Identity) -> Result<Later> {
+fn before_open(settings: &Settings) -> Result<Later> {
+    let identity = &settings.identity;
     let delayed = look_up(identity.substuser_delayed.as_ref(), None)?;
+    // Before the opening, so that a terminal that is opened can become the controlling one (`ctty`).
+    if settings.program.setsid {
+        nix::unistd::setsid().map_err(|errno| failed("setsid", errno.into()))?;
+    }
     if let Some(root) = &identity.chroot_early {
         identity::change_root(root).map_err(|error| failed("chroot-early", error))?;
     }
@@ -124,12 +127,9 @@ fn before_open(identity: &Identity) -> Result<Later> {
 }
 
 impl Later {
-    /// Applies what comes after opening: session, root, then groups before users.
+    /// Applies what comes after opening: root, then groups before users.
     fn apply(self, settings: &Settings) -> Result<()> {
         let identity = &settings.identity;
-        if settings.program.setsid {
-            nix::unistd::setsid().map_err(|errno| failed("setsid", errno.into()))?;
-        }
         let ids = (identity.setgid.as_ref(), identity.setuid.as_ref());
         if let Some(root) = &identity.chroot {
             identity::change_root(root).map_err(|error| failed("chroot", error))?;
@@ -307,14 +307,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_library_is_refused_before_anything_is_opened() {
-        let mut settings = Settings::default();
-        settings.program.setsid = true;
-        let result = opened(pty(), &settings, false, || async { panic!("opened") }).await;
-        let _: () = result.unwrap_or(());
-    }
-
-    #[tokio::test]
     async fn directory_and_mask_hold_while_opening_and_nowhere_else() {
         let directory = std::env::temp_dir().join(format!("apart-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -328,7 +320,7 @@ mod tests {
             std::fs::write("made", b"").map_err(|error| Error::open(Phase::Open, error))?;
             Ok(std::env::current_dir().unwrap())
         };
-        let inside = opened(pty(), &settings, false, open).await.unwrap();
+        let inside = opened(&settings, true, open).await.unwrap();
         assert_eq!(std::env::current_dir().unwrap(), before);
         assert_eq!(inside, directory.canonicalize().unwrap());
         let mode = std::fs::metadata(directory.join("made")).unwrap().permissions().mode();
@@ -340,9 +332,43 @@ mod tests {
     async fn a_missing_directory_is_an_error_that_names_the_option() {
         let mut settings = Settings::default();
         settings.identity.chdir = Some("/no/such/directory".into());
-        let error = opened(pty(), &settings, false, || async { Ok(()) }).await.unwrap_err();
+        let error = opened(&settings, true, || async { Ok(()) }).await.unwrap_err();
         assert_eq!(error.io_kind(), Some(io::ErrorKind::NotFound));
         assert!(error.advice().unwrap().contains("chdir"));
+    }
+
+    /// Runs in a process of its own, see below: what it becomes it stays.
+    #[tokio::test]
+    async fn changes_the_process() {
+        let Some(root) = std::env::var_os("CHANGE_THE_PROCESS") else { return };
+        let mut settings = Settings::default();
+        settings.identity.chroot = Some(root.into());
+        settings.identity.substuser_delayed = Some(Principal::Name("daemon".to_owned()));
+        // Opened before the rights are gone.
+        let open = || async { std::fs::read("/etc/shadow").map_err(|error| Error::open(Phase::Open, error)) };
+        opened(&settings, true, open).await.unwrap();
+        assert!(nix::unistd::setuid(nix::unistd::Uid::from_raw(0)).is_err());
+        assert_eq!(environment()[0], ("USER".to_owned(), "daemon".into()));
+        let names: Vec<_> = std::fs::read_dir("/").unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let groups = nix::unistd::getgroups().unwrap();
+        println!("<{names:?} {} {} {groups:?}>", nix::unistd::getuid(), nix::unistd::getegid());
+    }
+
+    #[test]
+    fn the_command_line_becomes_another_user_in_another_root_for_good() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let root = std::env::temp_dir().join(format!("root-of-process-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("only-this")).unwrap();
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "endpoint::identity::tests::changes_the_process", "--nocapture"]);
+        let output = command.env("CHANGE_THE_PROCESS", &root).output().unwrap();
+        std::fs::remove_dir_all(&root).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let user = nix::unistd::User::from_name("daemon").unwrap().unwrap();
+        let expected = format!("<[\"only-this\"] {} {} [Gid({})]>", user.uid, user.gid, user.gid);
+        assert!(text.contains(&expected), "{text}");
     }
 
     #[tokio::test]
@@ -361,7 +387,7 @@ mod tests {
             let _tell = tell;
             std::future::pending::<Result<()>>().await
         };
-        let given_up = tokio::time::timeout(Duration::from_millis(50), opened(pty(), &settings, false, open)).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(50), opened(&settings, true, open)).await;
         assert!(given_up.is_err());
         tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
     }
@@ -370,7 +396,7 @@ mod tests {
     async fn a_missing_namespace_is_an_error() {
         let mut settings = Settings::default();
         settings.identity.netns = Some("no-such-namespace".to_owned());
-        let error = opened(pty(), &settings, false, || async { Ok(()) }).await.unwrap_err();
+        let error = opened(&settings, true, || async { Ok(()) }).await.unwrap_err();
         assert!(error.advice().unwrap().contains("netns"));
     }
 }

@@ -24,12 +24,12 @@ use crate::option::Options;
 /// Plans `:<host>:<port>`, connected to.
 pub(super) fn client(request: &Request<'_>, only: Option<Family>, shape: Shape) -> Result<Opener> {
     let client = Client::plan(request, parameter(request, 0), parameter(request, 1), only, shape)?;
-    Ok(Opener::Connect(Box::new(client)))
+    Ok(Opener::Connect(Arc::new(client)))
 }
 
 /// Plans `:<port>`, listened on.
 pub(super) fn listener(request: &Request<'_>, only: Option<Family>, shape: Shape) -> Result<Opener> {
-    Ok(Opener::Bind(Box::new(Server::plan(request, parameter(request, 0), only, shape)?)))
+    Ok(Opener::Bind(Arc::new(Server::plan(request, parameter(request, 0), only, shape)?)))
 }
 
 /// The family the keyword or `protocol-family` demands.

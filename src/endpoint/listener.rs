@@ -79,9 +79,9 @@ impl Listener {
 
     /// The name of this end of a connection.
     fn local_name(&self, fd: BorrowedFd<'_>) -> Name {
-        self.local.clone().unwrap_or_else(|| {
-            SockRef::from(&fd).local_addr().map_or(Name::Unknown, |local| Name::from(&local))
-        })
+        self.local
+            .clone()
+            .unwrap_or_else(|| SockRef::from(&fd).local_addr().map_or(Name::Unknown, |local| Name::from(&local)))
     }
 
     async fn next(&mut self, context: &Context) -> Result<Channel> {

@@ -16,9 +16,9 @@ mod plan;
 mod program;
 pub mod pty;
 mod resolve;
-mod sockname;
 mod socket;
 mod socketpair;
+mod sockname;
 mod stdio;
 mod tcp;
 mod tcpwrap;
@@ -117,6 +117,9 @@ pub struct Defaults {
     pub program: String,
     /// Whether options may change the whole process (`su`, `chroot`, `nofork`): the command line may, a library may not.
     pub process_wide: bool,
+    /// The other address forks: this one is opened for each of its channels, so nothing can take the place
+    /// of the whole process.
+    pub many: bool,
     /// Options an address type does not take are tried all the same (`-g`).
     pub any_option: bool,
 }
@@ -128,6 +131,7 @@ impl Default for Defaults {
             resolve_ip: IpVersion::V4,
             program: "socat".to_owned(),
             process_wide: false,
+            many: false,
             any_option: false,
         }
     }
@@ -160,9 +164,9 @@ pub struct Context {
 /// How an endpoint is opened.
 pub enum Opener {
     /// Opened as it is.
-    Connect(Box<dyn Connect>),
+    Connect(Arc<dyn Connect>),
     /// Bound first, then channels are accepted.
-    Bind(Box<dyn Bind>),
+    Bind(Arc<dyn Bind>),
 }
 
 /// Opens a channel.
@@ -208,7 +212,6 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
 /// The kind with this keyword, in any case of letters.
 pub fn find(keyword: &str) -> Option<&'static Kind> {
     kinds().find(|kind| {
-        kind.name.eq_ignore_ascii_case(keyword)
-            || kind.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(keyword))
+        kind.name.eq_ignore_ascii_case(keyword) || kind.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(keyword))
     })
 }

@@ -25,8 +25,11 @@ pub(super) static KINDS: &[Kind] = &[Kind {
     doc: "Without a name an unnamed pipe: what is written to it is read back. With a name a FIFO, made if it is missing.",
     plan: |request| {
         Ok(match request.spec.params.first() {
-            None => Opener::Connect(Box::new(Unnamed { direction: request.direction, options: Arc::clone(&request.options) })),
-            Some(word) => Opener::Connect(Box::new(Named {
+            None => Opener::Connect(Arc::new(Unnamed {
+                direction: request.direction,
+                options: Arc::clone(&request.options),
+            })),
+            Some(word) => Opener::Connect(Arc::new(Named {
                 path: word.path(),
                 direction: request.direction,
                 options: Arc::clone(&request.options),

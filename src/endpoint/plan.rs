@@ -1,8 +1,11 @@
 //! A checked address, ready to be opened as often as wanted.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Defaults, Direction, Kind, Opener, Request};
+use super::{Accept, Bind, Connect, Context, Defaults, Direction, Kind, Opener, Request, identity};
+use crate::channel::Channel;
 use crate::error::{Error, Result, printable};
 use crate::option::{Groups, Options, Strictness};
 use crate::spec::{self, Single, Spec};
@@ -29,6 +32,45 @@ pub struct Endpoint {
     pub direction: Direction,
     /// How it is opened.
     pub opener: Opener,
+    /// Whether its options have changed the whole process already: that is done once, however often the
+    /// endpoint is opened.
+    identified: AtomicBool,
+}
+
+impl Endpoint {
+    /// Opens a channel, with the identity and in the place its options ask for. One attempt.
+    pub async fn connect(&self, connect: &Arc<dyn Connect>, context: &Context) -> Result<Channel> {
+        if !self.is_particular() {
+            return connect.connect(context).await;
+        }
+        let (connect, context) = (Arc::clone(connect), context.clone());
+        self.as_asked(move || async move { connect.connect(&context).await }).await
+    }
+
+    /// Binds, with the identity and in the place its options ask for. One attempt.
+    pub async fn bind(&self, bind: &Arc<dyn Bind>, context: &Context) -> Result<Box<dyn Accept>> {
+        if !self.is_particular() {
+            return bind.bind(context).await;
+        }
+        let (bind, context) = (Arc::clone(bind), context.clone());
+        self.as_asked(move || async move { bind.bind(&context).await }).await
+    }
+
+    fn is_particular(&self) -> bool {
+        identity::concerns(self.kind, &self.options.settings)
+    }
+
+    async fn as_asked<T, F, O>(&self, open: O) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>>,
+        O: FnOnce() -> F + Send + 'static,
+    {
+        let first = !self.identified.load(Ordering::Relaxed);
+        let opened = identity::opened(&self.options.settings, first, open).await?;
+        self.identified.store(true, Ordering::Relaxed);
+        Ok(opened)
+    }
 }
 
 /// What a plan opens.
@@ -66,6 +108,19 @@ impl Plan {
         Ok(Self { address, planned, warnings })
     }
 
+    /// A plan for an opener that was not made from text, without options, for both ways.
+    pub fn of_opener(kind: &'static Kind, address: &str, opener: Opener) -> Self {
+        let endpoint = Endpoint {
+            kind,
+            address: address.to_owned(),
+            options: Arc::default(),
+            direction: Direction::Both,
+            opener,
+            identified: AtomicBool::new(false),
+        };
+        Self { address: address.to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
+    }
+
     /// The endpoint whose options are the relay's policies; a dual address has none of these.
     pub fn single(&self) -> Option<&Endpoint> {
         match &self.planned {
@@ -91,10 +146,12 @@ fn endpoint(
     let mut options = Options::parse(spec, single, kind, strictness).map_err(placed)?;
     options.settings.file.named = kind.groups.intersects(Groups::NAMED);
     let options = Arc::new(options);
+    identity::check(kind, &options.settings, defaults.process_wide).map_err(placed)?;
     let direction = fit(kind, direction, &address, warnings);
     let request = Request { kind, address: &address, spec: single, options: Arc::clone(&options), direction, defaults };
-    let opener = (kind.plan)(&request).map_err(|error| error.place(&spec.text, single.span.clone()).at(address.clone()))?;
-    Ok(Endpoint { kind, address, options, direction, opener })
+    let opener =
+        (kind.plan)(&request).map_err(|error| error.place(&spec.text, single.span.clone()).at(address.clone()))?;
+    Ok(Endpoint { kind, address, options, direction, opener, identified: AtomicBool::new(false) })
 }
 
 /// The direction the kind can serve; the user is told when that is less than asked for.

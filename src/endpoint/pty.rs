@@ -19,7 +19,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
-use crate::channel::{Channel, Class, Port, PortSink, PortSource, SitOut};
+use crate::channel::{Channel, Class, Port, PortSink, PortSource, Sink, SitOut, Source};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::Log;
 use crate::notice;
@@ -48,7 +48,7 @@ struct Pty {
 }
 
 fn plan(request: &Request<'_>) -> Opener {
-    Opener::Connect(Box::new(Pty { options: Arc::clone(&request.options), direction: request.direction }))
+    Opener::Connect(Arc::new(Pty { options: Arc::clone(&request.options), direction: request.direction }))
 }
 
 impl Connect for Pty {
@@ -60,12 +60,15 @@ impl Connect for Pty {
             if settings.program.ctty
                 && let Some(slave) = &terminal.slave
             {
-                terminal::take_control(slave.as_fd()).map_err(|error| Error::open(Phase::Option, error).at("option ctty"))?;
+                terminal::take_control(slave.as_fd())
+                    .map_err(|error| Error::open(Phase::Option, error).at("option ctty"))?;
             }
             if settings.pty.wait_slave {
                 terminal.wait_for_slave(settings.pty.interval.unwrap_or(INTERVAL)).await?;
             }
-            terminal.into_channel(settings, self.direction).map_err(|error| Error::open(Phase::Open, error))
+            terminal
+                .into_channel(settings, self.direction, |source| source)
+                .map_err(|error| Error::open(Phase::Open, error))
         })
     }
 }
@@ -128,17 +131,27 @@ impl Terminal {
         Ok(())
     }
 
-    /// The master as a channel. The link, and the slave where it is held, live as long as the channel.
-    pub fn into_channel(self, settings: &Settings, direction: Direction) -> io::Result<Channel> {
+    /// The master as a channel, with `wrap` around what is read. The link, and the slave where it is held,
+    /// live as long as the channel.
+    pub fn into_channel(
+        self,
+        settings: &Settings,
+        direction: Direction,
+        wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>,
+    ) -> io::Result<Channel> {
         let port = Arc::new(Port::of_class(self.master, Class::Master)?);
         let source = direction.reads().then(|| PortSource::new(Arc::clone(&port), &settings.flow));
         let sink = direction.writes().then(|| PortSink::new(port, &settings.flow));
-        let mut channel = match settings.pty.sitout_eio {
-            Some(time) => {
-                Channel::halves(source.map(|it| SitOut::new(it, time)), sink.map(|it| SitOut::new(it, time)), settings)
-            }
-            None => Channel::halves(source, sink, settings),
-        };
+        let sat_out = settings.pty.sitout_eio;
+        let source = source.map(|source| match sat_out {
+            Some(time) => Box::new(SitOut::new(source, time)) as Box<dyn Source>,
+            None => Box::new(source),
+        });
+        let sink = sink.map(|sink| match sat_out {
+            Some(time) => Box::new(SitOut::new(sink, time)) as Box<dyn Sink>,
+            None => Box::new(sink),
+        });
+        let mut channel = Channel::halves(source.map(wrap), sink, settings);
         if let Some(link) = self.link {
             channel = channel.guarded(link);
         }
@@ -252,7 +265,7 @@ fn raw_terminal(link: Option<&Path>) -> Result<(PathBuf, Channel)> {
     let link = link.map(|link| Link::create(link, &pair.name, &settings)).transpose()?;
     let name = pair.name.clone();
     let terminal = Terminal { master: pair.master, slave: Some(pair.slave), name: pair.name, link };
-    let channel = terminal.into_channel(&settings, Direction::Both).map_err(failed)?;
+    let channel = terminal.into_channel(&settings, Direction::Both, |source| source).map_err(failed)?;
     Ok((name, channel))
 }
 

@@ -27,7 +27,7 @@ fn plan(request: &Request<'_>) -> Result<Opener> {
     if request.options.settings.socket.bind.is_some() {
         return Err(Error::text("option bind does not fit: a pair of sockets has no names"));
     }
-    Ok(Opener::Connect(Box::new(Pair { direction: request.direction, options: Arc::clone(&request.options) })))
+    Ok(Opener::Connect(Arc::new(Pair { direction: request.direction, options: Arc::clone(&request.options) })))
 }
 
 struct Pair {

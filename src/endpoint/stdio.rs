@@ -84,7 +84,7 @@ pub(super) static KINDS: &[Kind] = &[
 ];
 
 fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Result<Opener> {
-    Ok(Opener::Connect(Box::new(Inherited {
+    Ok(Opener::Connect(Arc::new(Inherited {
         input,
         output,
         direction: request.direction,
@@ -102,9 +102,12 @@ fn numbered(request: &Request<'_>) -> Result<Opener> {
     let word = &request.spec.params[0];
     let number = values::whole_number(&word.bytes).ok().and_then(|number| RawFd::try_from(number).ok());
     let Some(number) = number.filter(|number| *number >= 0) else {
-        return Err(Error::text(format!("\"{}\" is not the number of a descriptor", crate::error::printable(&word.bytes))));
+        return Err(Error::text(format!(
+            "\"{}\" is not the number of a descriptor",
+            crate::error::printable(&word.bytes)
+        )));
     };
-    Ok(Opener::Connect(Box::new(Inherited {
+    Ok(Opener::Connect(Arc::new(Inherited {
         input: number,
         output: number,
         direction: request.direction,

@@ -46,7 +46,7 @@ struct Internal {
 }
 
 fn opener(request: &Request<'_>, content: Content) -> Opener {
-    Opener::Connect(Box::new(Internal { content, direction: request.direction, options: Arc::clone(&request.options) }))
+    Opener::Connect(Arc::new(Internal { content, direction: request.direction, options: Arc::clone(&request.options) }))
 }
 
 impl Internal {

@@ -174,7 +174,7 @@ impl Types {
 pub(super) fn client(request: &Request<'_>, place: Place, types: Types) -> Result<Opener> {
     let options = Arc::clone(&request.options);
     let local = LocalName::plan(&options, &place)?;
-    Ok(Opener::Connect(Box::new(Client { place, local, types, options })))
+    Ok(Opener::Connect(Arc::new(Client { place, local, types, options })))
 }
 
 /// Plans a listener at `place`.
@@ -184,7 +184,7 @@ pub(super) fn listener(request: &Request<'_>, place: Place) -> Result<Opener> {
         return Err(Error::text("option bind does not fit: the address itself names what is bound"));
     }
     let gate = Gate::plan(options, &request.defaults.program)?;
-    Ok(Opener::Bind(Box::new(Server { place, gate, options: Arc::clone(options) })))
+    Ok(Opener::Bind(Arc::new(Server { place, gate, options: Arc::clone(options) })))
 }
 
 /// Connects to whatever socket has this path: what GOPEN does with a socket.

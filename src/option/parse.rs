@@ -2,7 +2,7 @@
 
 use super::{Apply, Groups, Row, Settings, TABLES, Value, find_in};
 use crate::endpoint::{self, Kind};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result, excerpt};
 use crate::spec::{OptionSpec, Single, Spec, diagnose, values};
 
 /// Files of rows; all there are, except in tests.
@@ -95,7 +95,7 @@ fn row_of(
 fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
     let text = option.value.as_ref().map(|word| word.bytes.as_slice());
     values::read(row.value, text).map_err(|fault| {
-        let message = fault.of_option(&printable(&option.name.bytes), &printable(&spec.text[option.span()]));
+        let message = fault.of_option(&excerpt(&option.name.bytes), &excerpt(&spec.text[option.span()]));
         let word = option.value.as_ref().filter(|word| !word.span.is_empty()).unwrap_or(&option.name);
         fault.saying(message, word).place(&spec.text, option.span())
     })
@@ -103,7 +103,7 @@ fn read(spec: &Spec, row: &Row, option: &OptionSpec) -> Result<Value> {
 
 /// The error of an option for a reason in words.
 fn wrong(spec: &Spec, option: &OptionSpec, reason: &str) -> Error {
-    let name = printable(&option.name.bytes);
+    let name = excerpt(&option.name.bytes);
     Error::text(format!("option \"{name}\": {reason}")).place(&spec.text, option.span())
 }
 
@@ -133,6 +133,8 @@ fn check_together(spec: &Spec, settings: &Settings, given: &[(&Row, Value, &Opti
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use std::path::Path;
+
     use super::*;
     use crate::endpoint::{Direction, Request};
     use crate::option::{SocatPhase, ValueType};
@@ -283,5 +285,16 @@ mod tests {
         ] {
             assert_eq!(error(text), pair(message, place), "{text}");
         }
+    }
+
+    #[test]
+    fn terminals_get_their_options() {
+        let master = nix::pty::openpty(None, None).unwrap().master;
+        let mut settings = nix::sys::termios::tcgetattr(&master).unwrap();
+        assert!(!options("T:1,fork").on_terminal(&mut settings).unwrap());
+        assert!(options("T:1,echo=7").on_terminal(&mut settings).unwrap());
+        assert_eq!(settings.control_chars[0], 7);
+        let error = options("T:1,echo=0").on_terminal(&mut settings).unwrap_err();
+        assert_eq!(error.to_string(), "option: echo: no echo");
     }
 }

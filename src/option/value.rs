@@ -76,48 +76,6 @@ pub enum ValueType {
     IntTriple,
 }
 
-impl ValueType {
-    /// The name shown by `-hh`, as socat(1) has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Flag => "CONST",
-            Self::Bool => "BOOL",
-            Self::Int => "INT",
-            Self::IntOrEmpty => "INT-NULL",
-            Self::Byte => "BYTE",
-            Self::UnsignedShort => "UNSIGNED-SHORT",
-            Self::UnsignedInt => "UNSIGNED-INT",
-            Self::Size => "SIZE_T",
-            Self::Offset => "OFF64_T",
-            Self::Offset32 => "OFF_T",
-            Self::Timeval => "STRUCT-TIMEVAL",
-            Self::Timespec => "STRUCT-TIMESPEC",
-            Self::Linger => "STRUCT-LINGER",
-            Self::Text => "STRING",
-            Self::TextOrNone => "STRING-NULL",
-            Self::Mode => "MODE_T",
-            Self::User => "UID_T",
-            Self::Group => "GID_T",
-            Self::Data => "BIN",
-            Self::SocketOptionData => "INT:INT:BIN",
-            Self::SocketOptionInt => "INT:INT:INT",
-            Self::SocketOptionText => "INT:INT:STRING",
-            Self::IoctlVoid => "INT",
-            Self::IoctlInt => "INT:INT",
-            Self::IoctlIntPointer => "INT:INTP",
-            Self::IoctlData => "INT:BIN",
-            Self::IoctlText => "INT:STRING",
-            Self::Ipv4 | Self::Ipv4Port => "IP4NAME",
-            Self::Membership => "STRUCT-IP_MREQN",
-            Self::SourceMembership => "STRUCT-IP_MREQ_SOURCE",
-            Self::Membership6 => "STRUCT-IPV6_MREQ",
-            Self::SourceMembership6 => "STRUCT-GROUP_SOURCE_REQ",
-            Self::IntTriple => "INT[3]",
-        }
-    }
-}
-
 /// The third part of an ioctl value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IoctlArgument {

@@ -13,9 +13,8 @@ use super::logging;
 use super::relay::Running;
 use crate::Result;
 use crate::channel::Channel;
-use crate::endpoint::{self, BoxFuture, Connect, Context, Direction, Endpoint, Opener, Plan, Planned, pty};
+use crate::endpoint::{self, BoxFuture, Connect, Context, Opener, Plan, pty};
 use crate::error::{Error, ErrorKind, Phase};
-use crate::option::Options;
 use crate::relay::{Relay, Settings};
 
 /// How long making two terminals may take.
@@ -30,8 +29,8 @@ pub fn virtual_pair(py: Python<'_>, link_a: Option<PathBuf>, link_b: Option<Path
     let (sender, names) = sync_channel(1);
     let other = Arc::<Mutex<Option<Channel>>>::default();
     let first = First { links: (link_a, link_b), names: sender, other: Arc::clone(&other) };
-    let left = plan(Box::new(first)).or_raise(py)?;
-    let right = plan(Box::new(Second(other))).or_raise(py)?;
+    let left = plan(Arc::new(first)).or_raise(py)?;
+    let right = plan(Arc::new(Second(other))).or_raise(py)?;
     let running = Running::start(py, Relay::new(left, right, Settings::default(), logging::log(py)?))?;
     match py.detach(move || names.recv_timeout(PATIENCE).ok()) {
         Some(names) => Ok((running, names)),
@@ -43,17 +42,9 @@ pub fn virtual_pair(py: Python<'_>, link_a: Option<PathBuf>, link_b: Option<Path
     }
 }
 
-fn plan(opener: Box<dyn Connect>) -> Result<Plan> {
+fn plan(opener: Arc<dyn Connect>) -> Result<Plan> {
     let kind = endpoint::find("PTY").ok_or_else(|| Error::text("unknown device/address \"PTY\""))?;
-    let address = "virtual pair".to_owned();
-    let endpoint = Endpoint {
-        kind,
-        address: address.clone(),
-        options: Arc::new(Options::default()),
-        direction: Direction::Both,
-        opener: Opener::Connect(opener),
-    };
-    Ok(Plan { address, planned: Planned::Single(endpoint), warnings: Vec::new() })
+    Ok(Plan::of_opener(kind, "virtual pair", Opener::Connect(opener)))
 }
 
 /// Makes both terminals, since they belong together.

@@ -205,9 +205,9 @@ mod tests {
 
     use super::*;
     use crate::channel::{Channel, Nothing, Stalled, Tap, Text};
-    use crate::endpoint::{BoxFuture, Connect, Context, Direction, Endpoint, Kind, Opener, Plan, Planned, Request};
+    use crate::endpoint::{BoxFuture, Connect, Context, Direction, Kind, Opener, Plan, Request};
     use crate::log::Log;
-    use crate::option::{Groups, Options};
+    use crate::option::Groups;
     use crate::relay::Settings;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
@@ -252,14 +252,7 @@ mod tests {
     }
 
     fn plan(text: Option<&'static [u8]>) -> Plan {
-        let endpoint = Endpoint {
-            kind: &KIND,
-            address: "TEST".to_owned(),
-            options: Arc::new(Options::default()),
-            direction: Direction::Both,
-            opener: Opener::Connect(Box::new(Given(text))),
-        };
-        Plan { address: "TEST".to_owned(), planned: Planned::Single(endpoint), warnings: Vec::new() }
+        Plan::of_opener(&KIND, "TEST", Opener::Connect(Arc::new(Given(text))))
     }
 
     fn start(left: Option<&'static [u8]>, right: Option<&'static [u8]>, settings: Settings) -> Background {

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use super::splice::Pipe;
-use crate::channel::{Buffer, Sink, Source};
 use crate::channel::pool::{LARGE, SMALL};
+use crate::channel::{Buffer, Sink, Source};
 
 /// What a direction holds between reading and writing.
 #[derive(Debug, Default)]

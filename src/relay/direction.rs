@@ -76,8 +76,12 @@ impl Direction {
         loop {
             let step = match self.state {
                 State::Moving => ready!(self.poll_move(cx, tally)),
-                State::Flushing => ready!(Pin::new(&mut self.sink).poll_flush(cx)).map_err(|error| (Phase::Write, error)),
-                State::Shutting => ready!(Pin::new(&mut self.sink).poll_shutdown(cx)).map_err(|error| (Phase::Close, error)),
+                State::Flushing => {
+                    ready!(Pin::new(&mut self.sink).poll_flush(cx)).map_err(|error| (Phase::Write, error))
+                }
+                State::Shutting => {
+                    ready!(Pin::new(&mut self.sink).poll_shutdown(cx)).map_err(|error| (Phase::Close, error))
+                }
                 State::Done => return Poll::Ready(()),
             };
             self.state = match (step, self.state) {

@@ -70,7 +70,7 @@ impl Relay {
                 warning!(self.log, "{message}");
             }
         }
-        let context = self.context(Arc::default());
+        let context = self.context();
         let served = tokio::select! {
             biased;
             outcome = self.serve_left(&context, stop) => outcome,
@@ -114,8 +114,18 @@ impl Relay {
         }
     }
 
-    fn context(&self, environment: Arc<Vec<(String, OsString)>>) -> Context {
-        Context { log: self.log.clone(), environment, other: None, environment_wanted: self.wants_environment() }
+    /// The context of the first address: children learn about the relay itself.
+    fn context(&self) -> Context {
+        let environment_wanted = self.wants_environment();
+        let environment =
+            Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
+        Context { log: self.log.clone(), environment, other: None, environment_wanted }
+    }
+
+    /// Variables with the program's name before each.
+    fn named(&self, variables: &[(&'static str, OsString)]) -> Vec<(String, OsString)> {
+        let prefix = self.settings.program.to_uppercase();
+        variables.iter().map(|(name, value)| (format!("{prefix}_{name}"), value.clone())).collect()
     }
 
     /// Whether any endpoint starts programs, which are told who the peer is.
@@ -160,7 +170,13 @@ impl Relay {
     }
 
     /// The second address with `fork`: its channels share the one of the first.
-    async fn serve_shared(self: &Arc<Self>, left: Box<Channel>, endpoint: &Endpoint, context: &Context, stop: &Stop) -> Outcome {
+    async fn serve_shared(
+        self: &Arc<Self>,
+        left: Box<Channel>,
+        endpoint: &Endpoint,
+        context: &Context,
+        stop: &Stop,
+    ) -> Outcome {
         let left = Arc::new(left);
         let serve = |relay: Arc<Self>, right, context: Context, stop: Stop| {
             let shared = left.share(&relay.settings_of(&relay.left));
@@ -183,17 +199,21 @@ impl Relay {
         let mut context = context.clone();
         context.other = Some(left.descriptors());
         if context.environment_wanted {
-            let prefix = &self.settings.program;
-            let named = |(name, value): &(&'static str, OsString)| (format!("{}_{name}", prefix.to_uppercase()), value.clone());
-            let mut environment: Vec<_> = self.settings.environment.iter().map(named).collect();
-            environment.extend(left.environment.iter().map(named));
+            let mut environment = self.named(&self.settings.environment);
+            environment.extend(self.named(&left.environment));
             context.environment = Arc::new(environment);
         }
         context
     }
 
     /// Accepts or connects again and again; each channel is served by a task of its own.
-    async fn serve_many<S, F>(self: &Arc<Self>, endpoint: &Endpoint, context: &Context, stop: &Stop, serve: S) -> Outcome
+    async fn serve_many<S, F>(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        context: &Context,
+        stop: &Stop,
+        serve: S,
+    ) -> Outcome
     where
         S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
         F: Future<Output = Outcome> + Send + 'static,
@@ -220,7 +240,8 @@ impl Relay {
             };
             match next {
                 Ok(channel) => {
-                    let task = self.forked(serve(Arc::clone(self), channel, child.clone(), stop.clone()), child.log.clone());
+                    let task =
+                        self.forked(serve(Arc::clone(self), channel, child.clone(), stop.clone()), child.log.clone());
                     sessions.tasks.spawn(task);
                 }
                 Err(ending) => break ending,
@@ -306,7 +327,7 @@ impl Channels {
             Opener::Connect(_) => Self::Connected { first: true },
             Opener::Bind(bind) => Self::Accepted {
                 _locks: LockFile::of(life(endpoint), &context.log).await?,
-                accept: retried(endpoint, context, || bind.bind(context)).await?,
+                accept: retried(endpoint, context, || endpoint.bind(bind, context)).await?,
             },
         })
     }
@@ -361,9 +382,11 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
 async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let locks = LockFile::of(life(endpoint), &context.log).await?;
     let opened = match &endpoint.opener {
-        Opener::Connect(connect) => retried(endpoint, context, || connect.connect(context)).await.map(Box::new),
+        Opener::Connect(connect) => {
+            retried(endpoint, context, || endpoint.connect(connect, context)).await.map(Box::new)
+        }
         Opener::Bind(bind) => {
-            let mut accept = retried(endpoint, context, || bind.bind(context)).await?;
+            let mut accept = retried(endpoint, context, || endpoint.bind(bind, context)).await?;
             accept_in_time(&mut *accept, endpoint, context).await
         }
     };

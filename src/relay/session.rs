@@ -93,7 +93,8 @@ impl Moving<'_> {
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let Some((limit, ended)) = self.patience() else { return Poll::Pending };
-        let seen = self.right.blocks() + self.left.blocks() + u64::from(self.right.is_over()) + u64::from(self.left.is_over());
+        let seen =
+            self.right.blocks() + self.left.blocks() + u64::from(self.right.is_over()) + u64::from(self.left.is_over());
         if seen != self.seen {
             self.seen = seen;
             self.last = Instant::now();
@@ -165,7 +166,7 @@ pub async fn run(
     let (to_right, to_left) = (moving.right.direction.take(), moving.left.direction.take());
     put_back(to_right, &mut left, &mut right);
     put_back(to_left, &mut right, &mut left);
-    let closed = close(left, context).await.and(close(right, context).await);
+    let closed = close(left, context, stop).await.and(close(right, context, stop).await);
     if let (Err(error), None) = (closed, &outcome.error) {
         outcome.error = Some(error);
     }
@@ -265,13 +266,24 @@ fn put_back(direction: Option<Direction>, from: &mut Channel, to: &mut Channel) 
 }
 
 /// Closes a channel: its descriptors first, then its program, then what else was set up for it.
-async fn close(mut channel: Box<Channel>, context: &endpoint::Context) -> Result<()> {
+///
+/// A program that took over the other channel (`nofork`) runs as long as it likes, until the relay is stopped.
+async fn close(mut channel: Box<Channel>, context: &endpoint::Context, stop: &Stop) -> Result<()> {
     shutdown(&channel);
     drop((channel.source.take(), channel.sink.take()));
     let attached: Option<Box<dyn Attached>> = channel.attached.take();
     let mut result = Ok(());
     for mut program in attached.into_iter().chain(channel.also.take()) {
-        result = result.and(program.finish(context, channel.end_close).await);
+        let finish = program.finish(context, channel.end_close);
+        let finished = if channel.handed_over {
+            tokio::select! {
+                finished = finish => finished,
+                () = stop.reached(Stopping::Drain) => Ok(()),
+            }
+        } else {
+            finish.await
+        };
+        result = result.and(finished);
     }
     result
 }

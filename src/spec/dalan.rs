@@ -55,7 +55,7 @@ impl Reader<'_> {
             _ if self.item == b'x' && byte.is_ascii_hexdigit() => self.digits()?,
             b'0'..=b'9' | b'-' | b'+' => self.number()?,
             _ => {
-                return Err(Fault::new(format!("\"{}\" is no data", crate::error::printable(&self.text[self.at..])))
+                return Err(Fault::new(format!("\"{}\" is no data", crate::error::excerpt(&self.text[self.at..])))
                     .bytes(self.at..self.at + 1)
                     .hint("data is written as numbers behind i, l, s or b, x00ff, \"text\" or 'c'"));
             }
@@ -69,7 +69,7 @@ impl Reader<'_> {
         let digits: Vec<u8> =
             self.text[start..].iter().map_while(|byte| char::from(*byte).to_digit(16)).map(low_byte).collect();
         self.at += digits.len();
-        if digits.len() % 2 != 0 {
+        if !digits.len().is_multiple_of(2) {
             return Err(Fault::new("odd number of hexadecimal digits").bytes(start..self.at));
         }
         self.bytes.extend(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]));

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::nearest::{listed, nearest};
 use super::{Single, Spec, Word, network, parse, values};
 use crate::endpoint::{self, Kind};
-use crate::error::{Error, Result, printable};
+use crate::error::{Error, Result, excerpt, printable};
 use crate::option::{Groups, Row};
 
 /// How many names a hint offers.
@@ -29,14 +29,14 @@ pub fn check_params(kind: &Kind, spec: &Spec, single: &Single) -> Result<()> {
     if (least..=most).contains(&count) {
         return Ok(());
     }
-    let keyword = printable(&single.keyword.bytes);
+    let keyword = excerpt(&single.keyword.bytes);
     let usage = format!("{keyword}{}", kind.usage);
     let wanted = values::span(&(least..=most));
     let message = format!("{keyword}: wrong number of parameters ({count} instead of {wanted}): usage: {usage}");
     // Missing parameters are missing at the end; superfluous ones are pointed at.
     let place = match (single.params.get(most), single.params.last()) {
-        (Some(first), Some(last)) => first.span.start..last.span.end,
-        (None, Some(last)) => last.span.end..last.span.end,
+        (Some(from), Some(to)) => from.span.start..to.span.end,
+        (None, Some(to)) => to.span.end..to.span.end,
         _ => single.keyword.span.clone(),
     };
     let error = Error::text(message).place(&spec.text, place);
@@ -61,14 +61,14 @@ fn params_hint(kind: &Kind, spec: &Spec, single: &Single) -> Option<String> {
     }
     match single.params.as_slice() {
         [.., port] if kind.usage == ":<port>" => {
-            let keyword = printable(&single.keyword.bytes);
+            let keyword = excerpt(&single.keyword.bytes);
             let host = &spec.text[single.params[0].span.start..port.span.start - 1];
             let host = if host.contains(&b':') && !host.starts_with(b"[") {
-                format!("[{}]", printable(host))
+                format!("[{}]", excerpt(host))
             } else {
-                printable(host)
+                excerpt(host)
             };
-            let port = printable(&spec.text[port.span.clone()]);
+            let port = excerpt(&spec.text[port.span.clone()]);
             Some(format!("the address to listen on is an option: {keyword}:{port},bind={host}"))
         }
         _ => None,
@@ -87,15 +87,23 @@ fn bracketed(kind: &Kind, spec: &Spec, single: &Single) -> Option<String> {
             let span = params[first].span.start..params[first + joined - 1].span.end;
             let text = std::str::from_utf8(&spec.text[span.clone()]).unwrap_or("");
             if network::version_six(text).is_some() {
-                return Some(edited(&spec.text, &[(span.start, "["), (span.end, "]")]));
+                return readable(&edited(&spec.text, &[(span.start, "["), (span.end, "]")]));
             }
         }
     }
     None
 }
 
+/// The most of a corrected text that is still a help to read, in bytes.
+const READABLE: usize = 1000;
+
+/// A corrected text, unless nobody would read it.
+fn readable(text: &[u8]) -> Option<String> {
+    (text.len() <= READABLE).then(|| printable(text))
+}
+
 /// The text with something inserted at offsets, which come in their order.
-fn edited(text: &[u8], insertions: &[(usize, &str)]) -> String {
+fn edited(text: &[u8], insertions: &[(usize, &str)]) -> Vec<u8> {
     let mut whole = Vec::with_capacity(text.len() + 8);
     let mut done = 0;
     for (at, inserted) in insertions {
@@ -104,7 +112,7 @@ fn edited(text: &[u8], insertions: &[(usize, &str)]) -> String {
         done = *at;
     }
     whole.extend_from_slice(&text[done..]);
-    printable(&whole)
+    whole
 }
 
 /// The text with `range` as one quoted parameter, if there is a way to quote it.
@@ -121,14 +129,14 @@ fn quoted(spec: &Spec, single: &Single, range: Range<usize>) -> Option<String> {
             _ => spec.first,
         };
         if parse(&text).is_ok_and(|spec| half(spec).params.len() == 1) {
-            return Some(printable(&text));
+            return readable(&text);
         }
     }
     None
 }
 
 fn unknown_keyword(spec: &Spec, single: &Single, kinds: impl Iterator<Item = &'static Kind>) -> Error {
-    let keyword = printable(&single.keyword.bytes);
+    let keyword = excerpt(&single.keyword.bytes);
     let error =
         Error::text(format!("unknown device/address \"{keyword}\"")).place(&spec.text, single.keyword.span.clone());
     if keyword.is_empty() {
@@ -148,7 +156,7 @@ fn unknown_keyword(spec: &Spec, single: &Single, kinds: impl Iterator<Item = &'s
         || single.params.len() == 1 && matches!(values::port(&single.params[0].bytes), Ok(values::PortText::Number(_)));
     error.hint(match (near.as_slice(), lone) {
         ([], true) => format!("a bare file name needs ./ in front: ./{keyword}"),
-        ([], false) if port() => format!("for a connection write TCP:{keyword}:{}", printable(&single.params[0].bytes)),
+        ([], false) if port() => format!("for a connection write TCP:{keyword}:{}", excerpt(&single.params[0].bytes)),
         ([], false) => "an address begins with a keyword, as in TCP:host:port or OPEN:file".to_owned(),
         (near, true) => format!("did you mean {}? a bare file name needs ./ in front: ./{keyword}", listed(near)),
         (near, false) => format!("did you mean {}?", listed(near)),
@@ -164,7 +172,7 @@ pub(crate) fn unknown_option(
     rows: &mut dyn Iterator<Item = &'static Row>,
 ) -> Error {
     let option = &single.options[index];
-    let name = printable(&option.name.bytes);
+    let name = excerpt(&option.name.bytes);
     let place = if name.is_empty() { option.span() } else { option.name.span.clone() };
     let error = Error::text(format!("parseopts_table(): unknown option \"{name}\"")).place(&spec.text, place);
     let rows: Vec<&Row> = rows.collect();
@@ -215,7 +223,7 @@ pub(crate) fn misplaced_option(
     kinds: impl Iterator<Item = &'static Kind>,
 ) -> Error {
     let name = &single.options[index].name;
-    let shown = printable(&name.bytes);
+    let shown = excerpt(&name.bytes);
     let error = Error::text(format!("parseopts_table(): option \"{shown}\" not supported with this address type"))
         .place(&spec.text, name.span.clone());
     let mut takers: Vec<&str> =

@@ -105,7 +105,7 @@ impl<'a> Lexer<'a> {
         }
         self.balanced = open.is_empty();
         match open.first() {
-            Some(outermost) if is_quote(outermost.closer) => Err(self.unclosed(&open)),
+            Some(outermost) if is_quote(outermost.closer) => Err(unclosed(&open)),
             _ => Ok(Word { bytes, span: start..self.at }),
         }
     }
@@ -120,16 +120,15 @@ impl<'a> Lexer<'a> {
         self.at += 1;
         Ok(ESCAPES.iter().find(|(letter, _)| *letter == byte).map_or(byte, |(_, control)| *control))
     }
+}
 
-    /// The fault of the innermost quote: it is the likeliest one to be meant literally.
-    fn unclosed(&self, open: &[Open]) -> Fault {
-        let (quote, at) =
-            open.iter().rev().find(|open| is_quote(open.closer)).map_or((b'"', 0), |open| (open.closer, open.at));
-        let quote = char::from(quote);
-        Fault::new(format!("syntax error: unexpected end of address, a {quote} is not closed"))
-            .bytes(at..at + 1)
-            .hint(format!("close it with another {quote}, or write \\{quote} if it belongs to the text"))
-    }
+/// The fault of the innermost quote: it is the likeliest one to be meant literally.
+fn unclosed(open: &[Open]) -> Fault {
+    let quotes = open.iter().rev().filter(|open| is_quote(open.closer));
+    let (quote, at) = quotes.map(|open| (char::from(open.closer), open.at)).next().unwrap_or(('"', 0));
+    Fault::new(format!("syntax error: unexpected end of address, a {quote} is not closed"))
+        .bytes(at..at + 1)
+        .hint(format!("close it with another {quote}, or write \\{quote} if it belongs to the text"))
 }
 
 /// The letters behind a backslash that do not stand for themselves.

@@ -12,6 +12,8 @@ pub(super) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>, mos
     // One slip in a short word, two in a longer one, three in a long one.
     let limit = (wrong.len() / 3).clamp(1, 3);
     let mut near: Vec<(usize, &str)> = names
+        // Every letter more or less is a slip.
+        .filter(|name| name.len().abs_diff(wrong.len()) <= limit)
         .filter_map(|name| {
             let distance = distance(wrong.as_bytes(), name.to_ascii_lowercase().as_bytes());
             // A word of two letters is near to everything short: nothing of it would be left.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Fault, number};
-use crate::error::printable;
+use crate::error::excerpt;
 
 /// A port as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +39,13 @@ pub fn port(text: &[u8]) -> Result<PortText, Fault> {
         Err(fault) if number && !fault.is_missing_number() => Err(outside(text)),
         Err(_) => match std::str::from_utf8(text) {
             Ok(name) if name.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(PortText::Service(name.to_owned())),
-            _ => Err(Fault::new(format!("\"{}\" is neither a port nor a service", printable(text)))),
+            _ => Err(Fault::new(format!("\"{}\" is neither a port nor a service", excerpt(text)))),
         },
     }
 }
 
 fn outside(text: &[u8]) -> Fault {
-    Fault::new(format!("port {} is out of range (0 to 65535)", printable(text)))
+    Fault::new(format!("port {} is out of range (0 to 65535)", excerpt(text)))
 }
 
 /// Reads a host: a name, dotted IPv4, `[IPv6]`, or IPv6 without brackets where nothing else can follow.
@@ -53,13 +53,14 @@ fn outside(text: &[u8]) -> Fault {
 /// # Errors
 /// What cannot be one: nothing, more than 253 bytes, spaces, control characters, separators of addresses.
 pub fn host(text: &[u8]) -> Result<HostText, Fault> {
-    let bad = || Fault::new(format!("\"{}\" is not a host", printable(text)));
+    let bad = || Fault::new(format!("\"{}\" is not a host", excerpt(text)));
     let name = std::str::from_utf8(text).map_err(|_| bad())?;
     if name.is_empty() {
         return Err(Fault::new("empty host"));
     }
     if let Some(inner) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return version_six(inner).ok_or_else(|| Fault::new(format!("\"{inner}\" is not an IPv6 address")));
+        return version_six(inner)
+            .ok_or_else(|| Fault::new(format!("\"{}\" is not an IPv6 address", excerpt(inner.as_bytes()))));
     }
     if let Ok(address) = name.parse() {
         return Ok(HostText::V4(address));
@@ -99,7 +100,7 @@ impl AddressRange {
     /// # Errors
     /// Anything else; the message says which part is wrong.
     pub fn parse(text: &[u8]) -> Result<Self, Fault> {
-        let shown = printable(text);
+        let shown = excerpt(text);
         let text = std::str::from_utf8(text).map_err(|_| Fault::new(format!("\"{shown}\" is not a range")))?;
         if let Some((inside, behind)) = text.strip_prefix('[').and_then(|rest| rest.rsplit_once(']')) {
             let (address, bits) = match behind.strip_prefix('/') {
@@ -140,7 +141,7 @@ impl AddressRange {
 
     fn version_six(address: &str, bits: Option<&str>, shown: &str) -> Result<Self, Fault> {
         let Ok(address) = address.parse::<Ipv6Addr>() else {
-            return Err(Fault::new(format!("\"{address}\" is not an IPv6 address")));
+            return Err(Fault::new(format!("\"{}\" is not an IPv6 address", excerpt(address.as_bytes()))));
         };
         let Some(bits) = bits else {
             return Err(Fault::new(format!("missing netmask delimiter in \"{shown}\""))
@@ -158,13 +159,14 @@ impl AddressRange {
         };
         let (address, mask) = (&text[..at], &text[at + 1..]);
         let Ok(address) = address.parse::<Ipv4Addr>() else {
-            return Err(Fault::new(format!("\"{address}\" is not an IPv4 address")).bytes(0..at));
+            return Err(Fault::new(format!("\"{}\" is not an IPv4 address", excerpt(address.as_bytes()))).bytes(0..at));
         };
         let mask = if text.as_bytes()[at] == b'/' {
             let bits = prefix(mask, 32, shown)?;
             Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - bits).unwrap_or(0))
         } else {
-            let wrong = || Fault::new(format!("\"{mask}\" is not a netmask")).bytes(at + 1..text.len());
+            let wrong =
+                || Fault::new(format!("\"{}\" is not a netmask", excerpt(mask.as_bytes()))).bytes(at + 1..text.len());
             mask.parse().map_err(|_| wrong())?
         };
         Ok(Self { address: address.into(), mask: mask.into() })

@@ -30,7 +30,7 @@ pub fn mode(text: &[u8]) -> Result<u32, Fault> {
     u32::try_from(number)
         .ok()
         .filter(|mode| *mode <= 0o7777)
-        .ok_or_else(|| Fault::new(format!("{} is not a mode (0 to 7777, octal)", crate::error::printable(text))))
+        .ok_or_else(|| Fault::new(format!("{} is not a mode (0 to 7777, octal)", crate::error::excerpt(text))))
 }
 
 /// Seconds with a fraction: `1`, `.5`, `1e-3`. May be negative, is finite.
@@ -42,7 +42,7 @@ pub fn seconds(text: &[u8]) -> Result<f64, Fault> {
         None => Err(Fault::missing_number().hint("a time is a number of seconds, as in 0.5")),
         Some(_) if start + length < text.len() => Err(Fault::garbage(start + length..text.len())),
         Some(number) if number.is_finite() => Ok(number),
-        Some(_) => Err(Fault::new(format!("{} seconds are too many", crate::error::printable(text)))),
+        Some(_) => Err(Fault::new(format!("{} seconds are too many", crate::error::excerpt(text)))),
     }
 }
 
@@ -93,13 +93,15 @@ fn read(text: &[u8], radix: Option<u32>) -> Result<(i64, u32), Fault> {
         [b'0', ..] => 8,
         _ => 10,
     });
-    let digits = text[at..].iter().map_while(|byte| char::from(*byte).to_digit(radix));
+    let mut number = Some(0_i64);
     let mut count = 0;
-    let number = digits.inspect(|_| count += 1).fold(Some(0_i64), |number, digit| {
-        let digit = i64::from(digit);
-        let shifted = number?.checked_mul(i64::from(radix))?;
-        if negative { shifted.checked_sub(digit) } else { shifted.checked_add(digit) }
-    });
+    // Digits that no longer fit still belong to the number, and are not garbage.
+    for digit in text[at..].iter().map_while(|byte| char::from(*byte).to_digit(radix)) {
+        let shifted = number.and_then(|number| number.checked_mul(radix.into()));
+        let digit = if negative { -i64::from(digit) } else { digit.into() };
+        number = shifted.and_then(|number| number.checked_add(digit));
+        count += 1;
+    }
     let end = at + count;
     match number {
         _ if count == 0 => Err(Fault::missing_number()),
@@ -111,7 +113,7 @@ fn read(text: &[u8], radix: Option<u32>) -> Result<(i64, u32), Fault> {
 
 fn out_of_range(text: &[u8], range: &RangeInclusive<i64>) -> Fault {
     let (least, most) = (range.start(), range.end());
-    Fault::new(format!("{} is out of range ({least} to {most})", crate::error::printable(text)))
+    Fault::new(format!("{} is out of range ({least} to {most})", crate::error::excerpt(text)))
 }
 
 #[cfg(test)]

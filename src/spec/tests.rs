@@ -229,6 +229,8 @@ fn long_and_deep_texts_take_linear_time() {
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", &text[..8]);
         if let Ok(spec) = outcome {
             assert_eq!(parse(&spec.to_bytes()).unwrap(), spec);
+            let error = diagnose::kind_of(&spec, &spec.first).unwrap_err();
+            assert!(error.message().len() + error.detail().len() < 2000);
         }
     }
 }

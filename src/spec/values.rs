@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::Fault;
 use super::{dalan, number};
-use crate::error::printable;
+use crate::error::excerpt;
 use crate::option::{IoctlArgument, Principal, Value, ValueType};
 
 pub use super::lexer::split_command;
@@ -43,9 +43,8 @@ fn given(wanted: ValueType, text: &[u8]) -> Result<Value, Fault> {
     Ok(match wanted {
         T::Flag => return Err(Fault::unwanted()),
         T::Bool => Value::Bool(truth(text)?),
-        T::Int => Value::Int(number::c_int(text)?.into()),
         T::IntOrEmpty if text.is_empty() => Value::None,
-        T::IntOrEmpty => Value::Int(number::c_int(text)?.into()),
+        T::Int | T::IntOrEmpty => Value::Int(number::c_int(text)?.into()),
         T::Byte => within(text, 0..=u8::MAX.into())?,
         T::UnsignedShort => within(text, 0..=u16::MAX.into())?,
         T::UnsignedInt => within(text, 0..=u32::MAX.into())?,
@@ -98,7 +97,7 @@ fn principal(text: &[u8]) -> Result<Principal, Fault> {
     }
     match std::str::from_utf8(text) {
         Ok(name) if !name.contains('\0') => Ok(Principal::Name(name.to_owned())),
-        _ => Err(Fault::new(format!("\"{}\" is not a name", printable(text)))),
+        _ => Err(Fault::new(format!("\"{}\" is not a name", excerpt(text)))),
     }
 }
 
@@ -146,7 +145,7 @@ fn request(text: &[u8]) -> Result<u64, Fault> {
 
 fn dotted(text: &[u8]) -> Result<Ipv4Addr, Fault> {
     let address = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    address.ok_or_else(|| Fault::new(format!("\"{}\" is not an IPv4 address", printable(text))))
+    address.ok_or_else(|| Fault::new(format!("\"{}\" is not an IPv4 address", excerpt(text))))
 }
 
 fn dotted_with_port(text: &[u8]) -> Result<Value, Fault> {
@@ -162,7 +161,7 @@ fn dotted_with_port(text: &[u8]) -> Result<Value, Fault> {
 
 /// The parts between the colons outside of brackets; the brackets go.
 fn membership(text: &[u8], count: RangeInclusive<usize>, wanted: ValueType) -> Result<Vec<String>, Fault> {
-    let text = std::str::from_utf8(text).map_err(|_| Fault::new(format!("\"{}\" is no text", printable(text))))?;
+    let text = std::str::from_utf8(text).map_err(|_| Fault::new(format!("\"{}\" is no text", excerpt(text))))?;
     let mut bracketed = false;
     let parts: Vec<&str> = text
         .split(|c| {

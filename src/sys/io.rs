@@ -51,6 +51,11 @@ pub fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, Shutdown::Write)
 }
 
+/// shutdown(SHUT_RD): what waits to be read can still be read, then comes the end.
+pub fn shutdown_read(fd: BorrowedFd<'_>) -> io::Result<()> {
+    shutdown(fd, Shutdown::Read)
+}
+
 /// shutdown(SHUT_RDWR); a connection that is gone already is no error.
 pub fn shutdown_both(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, Shutdown::Both)

@@ -52,7 +52,7 @@ def test_full_device_in_both_directions(ferrule: Tool, serve: Serve) -> None:
     line.wait_for_log("No space left on device")
     line.send(b"still here")
     done = line.finish()
-    server.close()
+    server.finish()
     assert got == [b"still here"]
     failed(done, "No space left on device")
 

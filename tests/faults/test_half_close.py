@@ -84,7 +84,7 @@ def test_question_after_the_answer(tool: Tool, serve: Serve) -> None:
     line.out.wait_for("bye")
     line.send(QUESTION)
     done = line.finish()
-    server.close()
+    server.finish()
     assert (done.code, done.out, got) == (0, b"bye", [QUESTION])
 
 
@@ -101,7 +101,7 @@ def test_both_sides_close_at_the_same_time(tool: Tool, serve: Serve, free_port: 
     wait_listening(port)
     assert ask(dial(port), data) == data
     assert line.wait().code == 0
-    server.close()
+    server.finish()
     assert got == [data]
 
 

@@ -114,7 +114,7 @@ def test_first_signal_delivers_what_was_read(
     valve.opened.set()
     assert line.wait().code == code
     rest = spring.rest()
-    server.close()
+    server.finish()
     assert len(valve.got) + len(rest) == spring.poured, "bytes are missing"
     assert valve.got + rest == spring.supply[: spring.poured]
 
@@ -156,7 +156,7 @@ def test_signal_closes_the_listener_at_once(
         client.shutdown(socket.SHUT_WR)
         valve.opened.set()
         line.wait()
-    server.close()
+    server.finish()
     assert valve.got == b"in flight"
 
 
@@ -190,7 +190,7 @@ def storm(tool: Tool, serve: Serve, number: signal.Signals) -> None:
         line.kill(number)
         time.sleep(0.001)
     assert line.wait().code == 0
-    server.close()
+    server.finish()
     assert valve.got == data
 
 
@@ -207,7 +207,7 @@ def test_stopped_and_continued_line_loses_nothing(tool: Tool, serve: Serve) -> N
                 line.kill(number)
                 time.sleep(0.02)
     assert line.wait().code == 0
-    server.close()
+    server.finish()
     assert valve.got == data
 
 
@@ -260,7 +260,7 @@ def test_reset_of_the_client_reaches_the_server(ferrule: Tool, serve: Serve, fre
     wait_until(lambda: len(seen) == 1, "the bytes before the reset")
     reset(client)
     assert line.wait().code == 1
-    server.close()
+    server.finish()
     assert seen == [pattern(1000), ConnectionResetError]
 
 
@@ -294,7 +294,7 @@ def test_error_of_one_direction_leaves_the_other_alone(ferrule: Tool, serve: Ser
     line.wait_for_log("Broken pipe")
     line.send(b"still here")
     done = line.finish()
-    server.close()
+    server.finish()
     assert (done.code, got) == (1, [b"still here"])
 
 
@@ -346,7 +346,7 @@ def test_slow_socket_gets_everything(ferrule: Tool, serve: Serve, free_port: Por
             client.shutdown(socket.SHUT_WR)
             read_all(client)
     assert line.wait().code == 0
-    server.close()
+    server.finish()
     assert (got if slow == "client" else valve.got) == data
 
 

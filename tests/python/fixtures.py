@@ -25,9 +25,10 @@ _numbers = itertools.count(os.getpid() % _PORTS_PER_WORKER)
 def _ferrule_path() -> str:
     """The console script beside this interpreter, or what the variable FERRULE names."""
     path = os.environ.get("FERRULE") or str(Path(sys.executable).parent / "ferrule")
-    if not shutil.which(path):
+    found = shutil.which(path)
+    if not found:
         pytest.fail(f"{path} is not there: install the package first, or name the program in FERRULE")
-    return path
+    return str(Path(found).absolute())
 
 
 def _socat_path() -> str:

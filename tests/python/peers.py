@@ -165,16 +165,27 @@ class Server:
             connection.close()
             self._open.discard(connection)
 
+    def finish(self) -> None:
+        """Wait until each connection has been handled to its end, then close."""
+        self._stop_listening()
+        for thread in self._threads:
+            thread.join(LIMIT)
+        assert not any(thread.is_alive() for thread in self._threads), "a connection that does not end"
+
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._acceptor.join(LIMIT)
-        self._listener.close()
+        """Close at once, whatever the connections are at."""
+        self._stop_listening()
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(LIMIT)
+
+    def _stop_listening(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join(LIMIT)
+        self._listener.close()
 
 
 class Collector(Server):

@@ -121,7 +121,6 @@ def test_signal_while_listening(tool: Tool, free_port: Ports) -> None:
         (["-T", "0.2", "PIPE", "PIPE"], 0),
         (["-u", "./missing/file", "-"], 1),
         (["-u", "-", "CREATE:missing/file"], 1),
-        (["-", "TCP:nobody.invalid:1"], 1),
         (["-", "UNIX-CONNECT:./nobody"], 1),
         (["-u", "OPEN:./nobody", "-"], 1),
     ],

@@ -76,7 +76,7 @@ def test_source_address_and_port(tool: Tool, serve: Serve, free_port: Ports) -> 
 @pytest.mark.parametrize("right", ["EXEC:cat", "PIPE", "SYSTEM:cat", "EXEC:cat,pipes"])
 def test_echo_server_serves_many_at_once(tool: Tool, free_port: Ports, right: str) -> None:
     port = free_port()
-    line = tool.start(f"TCP-LISTEN:{port},reuseaddr,fork", right)
+    line = tool.start(f"TCP-LISTEN:{port},reuseaddr,fork,backlog=64", right)
     wait_listening(port)
     held = [dial(port) for _ in range(8)]
     for number, connection in enumerate(held):
@@ -261,7 +261,7 @@ def test_one_line_web_server(tool: Tool, program: Callable[[str], Tool], free_po
 @pytest.mark.parametrize("file", ["OPEN:in.log,creat,append", "./in.log", "FILE:{}/in.log,creat,append"])
 def test_message_collector(tool: Tool, free_port: Ports, tmp_path: Path, file: str) -> None:
     port = free_port()
-    line = tool.start("-u", f"TCP4-LISTEN:{port},reuseaddr,fork", file.format(tmp_path))
+    line = tool.start("-u", f"TCP4-LISTEN:{port},reuseaddr,fork,backlog=64", file.format(tmp_path))
     wait_listening(port)
     messages = [f"message {number} {'x' * 50}\n".encode() for number in range(20)]
 
@@ -272,7 +272,8 @@ def test_message_collector(tool: Tool, free_port: Ports, tmp_path: Path, file: s
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(post, messages))
     log = tmp_path / "in.log"
-    wait_until(lambda: len(log.read_bytes()) >= sum(map(len, messages)), "all messages in the file")
+    size = sum(map(len, messages))
+    wait_until(lambda: log.exists() and log.stat().st_size >= size, "all messages in the file")
     assert sorted(log.read_bytes().splitlines(keepends=True)) == sorted(messages)
     assert line.terminate().code == 143
 

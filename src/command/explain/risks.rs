@@ -65,7 +65,11 @@ pub fn risks(left: &Side, right: &Side, switches: &Switches) -> Vec<Risk> {
             );
             found.extend([silent_peers(half, switches), outdated(half), privileged(half)].into_iter().flatten());
         }
-        found.extend(side.warnings.iter().map(|warning| note("warning", warning.clone(), "see the manual page")));
+        found.extend(
+            side.warnings
+                .iter()
+                .map(|warning| note("warning", warning.clone(), "nothing to do if this is what was meant")),
+        );
     }
     found.extend(general(left, right, switches));
     found.sort_by_key(|risk| std::cmp::Reverse(risk.grade));
@@ -85,7 +89,12 @@ fn settings(half: &Half) -> &Settings {
 }
 
 fn on_network(half: &Half) -> bool {
-    half.has(Groups::IP4.and(Groups::IP6))
+    half.has(Groups::IP4.and(Groups::IP6)) && !is_inherited(half)
+}
+
+/// Whether it was opened by somebody else and may be anything: such kinds take the options of all.
+fn is_inherited(half: &Half) -> bool {
+    half.has(Groups::SOCKET) && half.has(Groups::CHR) && !half.has(Groups::NAMED)
 }
 
 /// Whether it waits for others to come, rather than going to them.
@@ -143,7 +152,7 @@ fn valuable(half: &Half) -> Option<&'static str> {
         () if runs => Some("a program that runs as you"),
         () if matches!(half.kind.name, "PTY" | "READLINE") => Some("a terminal"),
         () if half.has(Groups::INTERFACE) => Some("a network interface"),
-        () if half.has(Groups::OPEN) && half.has(Groups::TERMIOS.and(Groups::REG)) => Some("a file or device"),
+        () if half.has(Groups::NAMED) && half.has(Groups::REG) => Some("a file or device"),
         () => None,
     }
 }
@@ -238,8 +247,8 @@ fn privileged(half: &Half) -> Option<Risk> {
 /// What follows from the switches, or from both addresses together.
 fn general(left: &Side, right: &Side, switches: &Switches) -> Vec<Risk> {
     let mut found = Vec::new();
-    let answers =
-        |side: &Side| side.halves.iter().any(|half| on_network(half) || half.has(Groups::EXEC.and(Groups::UNIX)));
+    let peers = Groups::EXEC.and(Groups::UNIX).and(Groups::IP4).and(Groups::IP6);
+    let answers = |side: &Side| side.halves.iter().any(|half| half.has(peers) && !is_inherited(half));
     let short = switches.linger.filter(|limit| limit.as_secs() < 1);
     if let Some(limit) = short.filter(|_| switches.ways == Ways::Both && (answers(left) || answers(right))) {
         let what =

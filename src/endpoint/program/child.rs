@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::silence::{Watch, exit_of};
 use crate::channel::Attached;
 use crate::endpoint::{BoxFuture, Context};
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -31,8 +32,11 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct Child {
     /// `None` once nothing is left to do.
     process: Option<Process>,
-    /// What its output was read from; see [`Child::patience`]. `None` if it is only written to.
-    output: Option<OwnedFd>,
+    /// What its output was read from; `None` if it is only written to. As long as it is held the
+    /// program cannot see its channel closed.
+    pub output: Option<OwnedFd>,
+    /// Ends the output when the program has ended.
+    pub watch: Option<Watch>,
     /// It works on the descriptors of the other channel, by itself.
     handed_over: bool,
     /// It is not ended with the channel.
@@ -55,11 +59,12 @@ enum Standing {
 }
 
 impl Child {
-    /// Follows `process`, whose output is read from `output`.
-    pub fn new(process: Process, settings: &Settings, output: Option<OwnedFd>) -> Self {
+    /// Follows `process`.
+    pub fn new(process: Process, settings: &Settings) -> Self {
         Self {
             process: Some(process),
-            output,
+            output: None,
+            watch: None,
             handed_over: false,
             end_close: settings.flow.end_close,
             passes: settings.program.pass_signals.clone(),
@@ -68,16 +73,17 @@ impl Child {
 
     /// Follows a process that works on the descriptors of the other channel.
     pub fn handed_over(process: Process, settings: &Settings) -> Self {
-        let mut child = Self::new(process, settings, None);
+        let mut child = Self::new(process, settings);
         child.handed_over = true;
         child
     }
 
     /// Lets go of the output, so that the program sees it closed, and says who held it until now.
     fn let_go(&mut self) -> Standing {
+        let cut = self.watch.take().is_some_and(|watch| watch.has_cut());
         match self.output.take() {
             _ if self.handed_over => Standing::Independent,
-            Some(output) if sys::fd::is_hung_up(output.as_fd()) => Standing::Finished,
+            Some(output) if !cut && sys::fd::is_hung_up(output.as_fd()) => Standing::Finished,
             Some(_) => Standing::CutOff,
             None => Standing::Fed,
         }
@@ -160,13 +166,12 @@ async fn ended_within(process: &mut Process, patience: Option<Duration>) -> Opti
         return Some(outcome);
     }
     let deadline = patience.map(|patience| Instant::now() + patience);
-    let watch = process.pidfd().try_clone_to_owned().and_then(|fd| sys::fd::register(fd).map_err(|(_, error)| error));
-    match (watch, deadline) {
-        (Ok(watch), Some(deadline)) => {
-            let _ = timeout_at(deadline, watch.readable()).await;
+    match (exit_of(process), deadline) {
+        (Ok(exit), Some(deadline)) => {
+            let _ = timeout_at(deadline, exit.readable()).await;
         }
-        (Ok(watch), None) => {
-            let _ = watch.readable().await;
+        (Ok(exit), None) => {
+            let _ = exit.readable().await;
         }
         // Without a descriptor to spare: look from time to time.
         (Err(_), _) => {

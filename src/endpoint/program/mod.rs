@@ -8,6 +8,7 @@
 
 mod child;
 mod command;
+mod silence;
 mod transport;
 
 use std::ffi::OsString;
@@ -79,7 +80,8 @@ struct Program {
     options: Arc<Options>,
     transport: Transport,
     direction: Direction,
-    process_wide: bool,
+    /// With `nofork` the program replaces this process.
+    takes_over: bool,
 }
 
 fn plan(request: &Request<'_>, read: fn(Option<&[u8]>, &ProgramSettings) -> Result<CommandLine>) -> Result<Opener> {
@@ -92,12 +94,12 @@ fn plan(request: &Request<'_>, read: fn(Option<&[u8]>, &ProgramSettings) -> Resu
     check(settings, transport, request.direction)?;
     let text: Option<&Word> = request.spec.params.first();
     let line = read(text.map(|word| word.bytes.as_slice()), &settings.program)?;
-    Ok(Opener::Connect(Box::new(Program {
+    Ok(Opener::Connect(Arc::new(Program {
         line,
         options: Arc::clone(&request.options),
         transport,
         direction: request.direction,
-        process_wide: request.defaults.process_wide,
+        takes_over: request.defaults.process_wide && !request.defaults.many,
     })))
 }
 
@@ -111,6 +113,7 @@ fn check(settings: &Settings, transport: Transport, direction: Direction) -> Res
     if let Some((_, name, mode)) = useless.into_iter().find(|(applies, ..)| *applies) {
         return Err(Error::text(format!("option {name} is useless in {mode} mode")));
     }
+    // `wait-slave` is allowed, and true at once: the program has the slave open.
     let terminal = [
         (settings.pty.link.is_some(), "link"),
         (settings.pty.wait_slave, "wait-slave"),
@@ -153,8 +156,15 @@ impl Program {
         self.place(&mut setup, context, input, output);
         let process = self.spawn(setup, account, context)?;
         ends.close_theirs();
-        let child = Child::new(process, settings, ends.hold_output(self.direction)?);
-        let mut channel = ends.into_channel(&self.options, self.direction)?;
+        let output = ends.hold_output(self.direction);
+        let exit = silence::exit_of(&process);
+        // From here on dropping the child ends the program, whatever else fails.
+        let mut child = Child::new(process, settings);
+        let failed = |error| Error::open(Phase::Open, error);
+        child.output = output.map_err(failed)?;
+        let (mut channel, watch) =
+            ends.into_channel(settings, self.direction, exit.map_err(failed)?).map_err(failed)?;
+        child.watch = watch;
         channel.attached = Some(Box::new(child));
         Ok(channel)
     }
@@ -176,7 +186,7 @@ impl Program {
             give_inherited(&mut setup, write, 2)?;
         }
         self.place(&mut setup, context, input, output);
-        if self.process_wide {
+        if self.takes_over {
             setup.group = settings.program.process_group.map(founded);
             notice!(context.log, "execvp'ing \"{}\"", self.line.program.display());
             return Err(self.failed(process::replace(self.command(account, context), setup)));

@@ -19,7 +19,7 @@ fn context() -> Context {
     Context { log: Log::silent(), environment: Arc::default(), environment_wanted: false, other: None }
 }
 
-fn planned(kind: &str, text: &str, settings: Settings, direction: Direction) -> Result<Box<dyn Connect>> {
+fn planned(kind: &str, text: &str, settings: Settings, direction: Direction) -> Result<Arc<dyn Connect>> {
     planned_by(kind, text, settings, direction, &Defaults::default())
 }
 
@@ -29,7 +29,7 @@ fn planned_by(
     settings: Settings,
     direction: Direction,
     defaults: &Defaults,
-) -> Result<Box<dyn Connect>> {
+) -> Result<Arc<dyn Connect>> {
     let word = |bytes: &[u8]| Word { bytes: bytes.to_vec(), span: 0..bytes.len() };
     let spec = Single {
         keyword: word(kind.as_bytes()),
@@ -226,6 +226,31 @@ async fn what_holds_the_channel_ends_with_it() {
     finished(channel).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     until(|| !is_running(pid)).await;
+}
+
+#[tokio::test]
+async fn its_end_is_the_end_though_others_hold_the_channel() {
+    let command = "(sleep 0.2; echo soon; exec sleep 1000) & echo now";
+    for transport in [Transport::Socketpair, Transport::Pipes, Transport::Pty] {
+        let settings = with(|s| {
+            s.program.transport = transport;
+            s.program.process_group = Some(0);
+        });
+        let begun = Instant::now();
+        let mut channel = started("SYSTEM", command, settings).await;
+        let output = talk(&mut channel, b"").await.replace('\r', "");
+        assert_eq!(output, "now\nsoon\n", "{transport:?}");
+        finished(channel).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(3), "{transport:?}: {:?}", begun.elapsed());
+    }
+    let settings = with(|s| s.socket.kind = Some(libc::SOCK_DGRAM));
+    let mut channel = started("SYSTEM", "echo datagram", settings).await;
+    let mut bytes = [0; 64];
+    let source = channel.source.as_mut().unwrap();
+    for expected in [9, 0] {
+        let count = tokio::time::timeout(LIMIT, source.read(&mut bytes)).await.unwrap().unwrap();
+        assert_eq!(count, expected);
+    }
 }
 
 #[tokio::test]
@@ -524,6 +549,54 @@ async fn a_root_is_its_own() {
     assert_eq!(error.errno(), Some(libc::ENOENT));
     assert!(error.advice().unwrap().contains("/bin/sh"));
     assert!(std::path::Path::new("/bin/sh").exists());
+}
+
+/// A statically linked program every Debian has, which says who it is without any other file.
+const STATIC: &str = "/sbin/ldconfig";
+
+#[tokio::test]
+async fn a_program_runs_within_its_root() {
+    if !nix::unistd::geteuid().is_root() || !std::path::Path::new(STATIC).exists() {
+        return;
+    }
+    let root = scratch("inner-root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    std::fs::copy(STATIC, root.join("inside")).unwrap();
+    std::fs::write(root.join("etc/passwd"), "guest:x:77:78::/:/bin/sh\n").unwrap();
+    let run = |user: u32, early: bool| {
+        let settings = with(|s| {
+            let path = Some(root.clone());
+            *(if early { &mut s.identity.chroot_early } else { &mut s.identity.chroot }) = path;
+            s.identity.substuser = Some(Principal::Id(user));
+        });
+        planned("EXEC", "/inside --version", settings, Direction::Both).unwrap()
+    };
+    for early in [false, true] {
+        let mut channel = run(77, early).connect(&context()).await.unwrap();
+        assert!(talk(&mut channel, b"").await.starts_with("ldconfig"));
+        finished(channel).await.unwrap();
+    }
+    // The accounts are those of the root.
+    let error = run(0, false).connect(&context()).await.err().unwrap();
+    std::fs::remove_dir_all(&root).unwrap();
+    assert!(error.message().contains("su-d"), "{error}");
+}
+
+#[tokio::test]
+async fn a_network_namespace_is_its_own() {
+    let name = format!("ferrule-{}", std::process::id());
+    let ip = |verb| Command::new("ip").args(["netns", verb, &name]).status().is_ok_and(|status| status.success());
+    if !nix::unistd::geteuid().is_root() || !ip("add") {
+        return;
+    }
+    let settings = with(|s| s.identity.netns = Some(name.clone()));
+    let inside = said("readlink /proc/self/ns/net", settings.clone()).await;
+    let look = || async { Ok(std::fs::read_link("/proc/thread-self/ns/net").unwrap()) };
+    let apart = identity::opened(&settings, true, look).await.unwrap();
+    assert!(ip("delete"));
+    let ours = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+    assert_ne!(inside.trim(), ours.to_str().unwrap());
+    assert_eq!(inside.trim(), apart.to_str().unwrap());
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use nix::fcntl::OFlag;
 
-use crate::channel::{Channel, Class, Port, PortSink, PortSource};
+use super::silence::{Exit, UntilExit, Watch};
+use crate::channel::{Channel, Class, Port, PortSink, PortSource, Source};
 use crate::endpoint::{Direction, pty};
 use crate::error::{Error, Phase, Result};
 use crate::log::Log;
@@ -100,45 +101,58 @@ impl Ends {
 
     /// A second descriptor on what the program's output is read from. It tells at the end whether
     /// anybody still holds the other side.
-    pub fn hold_output(&self, direction: Direction) -> Result<Option<OwnedFd>> {
+    pub fn hold_output(&self, direction: Direction) -> io::Result<Option<OwnedFd>> {
         let fd = match &self.ours {
-            _ if !direction.reads() => return Ok(None),
+            _ if !direction.reads() => None,
             Ours::Socket(fd, _) => Some(fd.as_fd()),
             Ours::Pipes { from, .. } => from.as_ref().map(AsFd::as_fd),
             Ours::Terminal(terminal) => Some(terminal.master.as_fd()),
         };
-        fd.map(|fd| fd.try_clone_to_owned()).transpose().map_err(|error| Error::open(Phase::Open, error))
+        fd.map(|fd| fd.try_clone_to_owned()).transpose()
     }
 
-    /// Our ends as a channel.
-    pub fn into_channel(self, options: &Options, direction: Direction) -> Result<Channel> {
-        let settings = &options.settings;
-        let channel = match self.ours {
-            Ours::Socket(fd, class) => socket_channel(fd, class, settings, direction),
-            Ours::Pipes { from, to } => pipe_channel(from, to, settings),
-            Ours::Terminal(terminal) => terminal.into_channel(settings, direction),
-        };
-        channel.map_err(|error| Error::open(Phase::Open, error))
+    /// Our ends as a channel whose source ends with the program, see [`super::silence`].
+    pub fn into_channel(
+        self,
+        settings: &Settings,
+        direction: Direction,
+        exit: Exit,
+    ) -> io::Result<(Channel, Option<Watch>)> {
+        match self.ours {
+            Ours::Socket(fd, class) => {
+                let port = Arc::new(match class {
+                    Some(class) => Port::of_class(fd, class)?,
+                    None => Port::new(fd)?,
+                });
+                Ok(socket_channel(&port, settings, direction, exit))
+            }
+            Ours::Pipes { from, to } => Ok((pipe_channel(from, to, settings, exit)?, None)),
+            Ours::Terminal(terminal) => {
+                let until = |source: Box<dyn Source>| Box::new(UntilExit::new(source, exit)) as Box<dyn Source>;
+                Ok((terminal.into_channel(settings, direction, until)?, None))
+            }
+        }
     }
 }
 
-fn socket_channel(fd: OwnedFd, class: Option<Class>, settings: &Settings, direction: Direction) -> io::Result<Channel> {
-    let port = match class {
-        Some(class) => Port::of_class(fd, class)?,
-        None => Port::new(fd)?,
-    };
-    Ok(match direction {
-        Direction::Both => Channel::duplex(port, settings),
-        Direction::Read => Channel::source(port, settings),
-        Direction::Write => Channel::sink(port, settings),
-    })
+fn socket_channel(port: &Arc<Port>, settings: &Settings, direction: Direction, exit: Exit) -> (Channel, Option<Watch>) {
+    let source = direction.reads().then(|| PortSource::new(Arc::clone(port), &settings.flow));
+    let sink = direction.writes().then(|| PortSink::new(Arc::clone(port), &settings.flow));
+    // A datagram socket has no end that could be read.
+    match source {
+        Some(source) if port.class() == Class::Datagram => {
+            (Channel::halves(Some(UntilExit::new(Box::new(source), exit)), sink, settings), None)
+        }
+        Some(source) => (Channel::halves(Some(source), sink, settings), Some(Watch::new(port, exit))),
+        None => (Channel::halves(None::<PortSource>, sink, settings), None),
+    }
 }
 
-fn pipe_channel(from: Option<OwnedFd>, to: Option<OwnedFd>, settings: &Settings) -> io::Result<Channel> {
+fn pipe_channel(from: Option<OwnedFd>, to: Option<OwnedFd>, settings: &Settings, exit: Exit) -> io::Result<Channel> {
     let port = |fd| Port::of_class(fd, Class::Pipe).map(Arc::new);
     let source = from.map(port).transpose()?.map(|port| PortSource::new(port, &settings.flow));
     let sink = to.map(port).transpose()?.map(|port| PortSink::new(port, &settings.flow));
-    Ok(Channel::halves(source, sink, settings))
+    Ok(Channel::halves(source.map(|source| UntilExit::new(Box::new(source), exit)), sink, settings))
 }
 
 /// Applies the options that are calls on a descriptor, all in their order: nothing happens to this one
