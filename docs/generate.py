@@ -103,9 +103,6 @@ VALUE_WORDS = {
 # Parameters whose names mean something else among the options.
 PARAM_NAMES = {"protocol": "protocol_number", "type": "socket_type", "ip-addr": "address"}
 
-# Prefixes that a shorter spelling goes without.
-PREFIXES = ("termios", "so", "tcp", "udp", "ip", "ipv6", "o", "f", "openssl")
-
 
 class Param(NamedTuple):
     """One parameter of a class."""
@@ -121,12 +118,8 @@ def class_name(words: str) -> str:
 
 
 def option_name(option: Option) -> str:
-    """The Python name of an option: its spelling without a prefix, where it has one."""
-    name = option["name"]
-    prefix, _, rest = name.partition("-")
-    if prefix in PREFIXES and rest in option["aliases"]:
-        name = rest
-    name = name.replace("-", "_")
+    """The Python name of an option."""
+    name = option["short"].replace("-", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
