@@ -103,9 +103,6 @@ VALUE_WORDS = {
 # Parameters whose names mean something else among the options.
 PARAM_NAMES = {"protocol": "protocol_number", "type": "socket_type", "ip-addr": "address"}
 
-# Prefixes that a shorter spelling goes without.
-PREFIXES = ("so", "tcp", "udp", "ip", "ipv6", "o", "f", "openssl")
-
 
 class Param(NamedTuple):
     """One parameter of a class."""
@@ -117,16 +114,12 @@ class Param(NamedTuple):
 
 def class_name(words: str) -> str:
     """``TCP4-LISTEN`` -> ``Tcp4Listen``."""
-    return "".join(part.capitalize() for part in re.split(r"[-,_]", words))
+    return "".join(part.capitalize() for part in re.findall(r"[A-Za-z0-9]+", words))
 
 
 def option_name(option: Option) -> str:
-    """The Python name of an option: its spelling without a prefix, where it has one."""
-    name = option["name"]
-    prefix, _, rest = name.partition("-")
-    if prefix in PREFIXES and rest in option["aliases"]:
-        name = rest
-    name = name.replace("-", "_")
+    """The Python name of an option."""
+    name = option["short"].replace("-", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
 
 

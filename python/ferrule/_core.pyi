@@ -31,9 +31,10 @@ def virtual_pair(
     """Makes two raw terminals wired to each other: the relay between them, and the name of each."""
 
 class Option(TypedDict):
-    """One row of the table of options."""
+    """One row of the table of options; ``short`` is the spelling people use."""
 
     name: str
+    short: str
     aliases: list[str]
     value: str
     groups: str

@@ -15,7 +15,7 @@ def addresses() -> None:
     assert_type(ferrule.parse("TCP:localhost:80"), ferrule.Address)
     assert_type(ferrule.quote(b"a,b"), str)
     TcpConnect("localhost", "http", nodelay=True, connect_timeout=1.5, bind=None)
-    Open(Path("/tmp/file"), creat=True, mode=0o600)
+    Open(Path("/tmp/file"), creat=True, perm=0o600)
     Exec(["ls", Path("/")], stderr=True)
     Exec("ls /")
 
