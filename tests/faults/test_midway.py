@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 from lines import LIMIT, Running, Tool, wait_until
-from peers import LOOPBACK, Server, dial, pattern, read_all, read_exactly, reset, wait_listening
+from peers import LOOPBACK, Server, dial, pattern, read_all, read_exactly, reset, taken, wait_listening
 
 Ports = Callable[[], int]
 Serve = Callable[..., Server]
@@ -278,11 +278,13 @@ def test_reset_of_the_server_in_a_busy_transfer(ferrule: Tool, serve: Serve) -> 
 def test_error_of_one_direction_leaves_the_other_alone(ferrule: Tool, serve: Serve) -> None:
     """Stdout is closed by its reader; what stdin still has to say arrives."""
     got: list[bytes] = []
-    gone = threading.Event()
+    closed, refused = threading.Event(), threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        gone.wait(LIMIT)
+        closed.wait(LIMIT)
         connection.sendall(b"x" * 100)  # nobody can take this
+        wait_until(lambda: taken(connection), "the bytes taken, which cannot be written")
+        refused.set()
         got.append(read_all(connection))
 
     server = serve(talk)
@@ -290,12 +292,13 @@ def test_error_of_one_direction_leaves_the_other_alone(ferrule: Tool, serve: Ser
     line = ferrule.start("-t", "10", "-", f"TCP:{LOOPBACK}:{server.port}", stdout=writer)
     os.close(writer)
     os.close(reader)
-    gone.set()
-    line.wait_for_log("Broken pipe")
+    closed.set()
+    assert refused.wait(LIMIT)
     line.send(b"still here")
     done = line.finish()
     server.finish()
     assert (done.code, got) == (1, [b"still here"])
+    assert "Broken pipe" in done.err
 
 
 # Slow readers
