@@ -238,7 +238,7 @@ def test_bytes_before_a_reset_are_delivered(ferrule: Tool, serve: Serve, size: i
     server = serve(send_and_reset(data, greeting=2))
     line = ferrule.start("-", f"TCP:{LOOPBACK}:{server.port}")
     line.send(b"go")
-    wait_until(lambda: len(line.out) >= size, "the bytes before the reset")
+    wait_until(lambda: server.accepted == 1 and len(line.out) >= size, "the bytes before the reset")
     server.finish()
     truncated(line.finish(), data)
 
