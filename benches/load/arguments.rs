@@ -19,18 +19,11 @@ impl Arguments {
             if word == "--" {
                 break;
             }
-            let key = word
-                .strip_prefix("--")
-                .ok_or_else(|| format!("{word:?} is not --KEY"))?;
-            let value = words
-                .next()
-                .ok_or_else(|| format!("--{key} needs a value"))?;
+            let key = word.strip_prefix("--").ok_or_else(|| format!("{word:?} is not --KEY"))?;
+            let value = words.next().ok_or_else(|| format!("--{key} needs a value"))?;
             pairs.insert(key.to_owned(), value);
         }
-        Ok(Self {
-            pairs,
-            rest: words.collect(),
-        })
+        Ok(Self { pairs, rest: words.collect() })
     }
 
     /// What follows `--`.
@@ -45,9 +38,7 @@ impl Arguments {
         let Some(text) = self.pairs.remove(key) else {
             return Ok(None);
         };
-        let value = text
-            .parse()
-            .map_err(|why| format!("--{key} {text}: {why}"))?;
+        let value = text.parse().map_err(|why| format!("--{key} {text}: {why}"))?;
         Ok(Some(value))
     }
 
@@ -55,8 +46,7 @@ impl Arguments {
     where
         T::Err: std::fmt::Display,
     {
-        self.optional(key)?
-            .ok_or_else(|| format!("--{key} is missing").into())
+        self.optional(key)?.ok_or_else(|| format!("--{key} is missing").into())
     }
 
     pub fn or<T: FromStr>(&mut self, key: &str, default: T) -> Result<T, Failure>

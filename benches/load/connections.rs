@@ -37,21 +37,13 @@ impl Client {
             }
             _ => {}
         }
-        Ok(Self {
-            socket,
-            start,
-            sent: false,
-        })
+        Ok(Self { socket, start, sent: false })
     }
 
     fn turn(&mut self) -> Result<Turn, Errno> {
         if !self.sent {
             self.sent = transmit(&self.socket, &[Service::Echo.byte()])?.is_some();
-            return Ok(Turn::Wait(if self.sent {
-                EpollFlags::EPOLLIN
-            } else {
-                EpollFlags::EPOLLOUT
-            }));
+            return Ok(Turn::Wait(if self.sent { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLOUT }));
         }
         match receive(&self.socket, &mut [0; 8], MsgFlags::empty())? {
             None => Ok(Turn::Wait(EpollFlags::EPOLLIN)),

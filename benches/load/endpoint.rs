@@ -32,10 +32,7 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            Some(("tcp", address)) => address
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|why| format!("{address}: {why}")),
+            Some(("tcp", address)) => address.parse().map(Self::Tcp).map_err(|why| format!("{address}: {why}")),
             Some(("unix", path)) => Ok(Self::Unix(path.into())),
             _ => Err("an endpoint is tcp:ADDRESS:PORT or unix:PATH".to_owned()),
         }
@@ -122,9 +119,7 @@ impl Service {
     }
 
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Echo, Self::Sink, Self::LightSink]
-            .into_iter()
-            .find(|service| service.byte() == byte)
+        [Self::Echo, Self::Sink, Self::LightSink].into_iter().find(|service| service.byte() == byte)
     }
 }
 
@@ -155,16 +150,8 @@ impl Tally {
 }
 
 /// Reads what is there now; `None` when nothing is.
-pub fn receive(
-    socket: &Socket,
-    buffer: &mut [u8],
-    flags: MsgFlags,
-) -> Result<Option<usize>, Errno> {
-    pending(nix::sys::socket::recv(
-        socket.as_raw_fd(),
-        buffer,
-        flags | MsgFlags::MSG_DONTWAIT,
-    ))
+pub fn receive(socket: &Socket, buffer: &mut [u8], flags: MsgFlags) -> Result<Option<usize>, Errno> {
+    pending(nix::sys::socket::recv(socket.as_raw_fd(), buffer, flags | MsgFlags::MSG_DONTWAIT))
 }
 
 /// Writes what fits now; `None` when nothing does.
@@ -202,8 +189,7 @@ impl Waiter {
     }
 
     pub fn change(&self, socket: &Socket, token: usize, flags: EpollFlags) -> Result<(), Errno> {
-        self.0
-            .modify(socket, &mut EpollEvent::new(flags, token as u64))
+        self.0.modify(socket, &mut EpollEvent::new(flags, token as u64))
     }
 
     pub fn remove(&self, socket: &Socket) -> Result<(), Errno> {
@@ -220,8 +206,6 @@ impl Waiter {
             Err(Errno::EINTR) => 0,
             result => result?,
         };
-        Ok(ready[..count]
-            .iter()
-            .filter_map(|event| usize::try_from(event.data()).ok()))
+        Ok(ready[..count].iter().filter_map(|event| usize::try_from(event.data()).ok()))
     }
 }

@@ -90,23 +90,15 @@ pub fn idle(arguments: &mut Arguments) -> Result<(), Failure> {
         std::process::exit(1);
     });
     let start = Instant::now();
-    let sockets = (0..count)
-        .map(|_| endpoint.open(Service::Echo))
-        .collect::<Result<Vec<_>, _>>()?;
-    Object::default()
-        .number("held", sockets.len() as u64)
-        .seconds("seconds", start.elapsed())
-        .print()?;
+    let sockets = (0..count).map(|_| endpoint.open(Service::Echo)).collect::<Result<Vec<_>, _>>()?;
+    Object::default().number("held", sockets.len() as u64).seconds("seconds", start.elapsed()).print()?;
     for line in std::io::stdin().lock().lines() {
         let bytes = line?.trim().parse()?;
         let start = Instant::now();
         for window in sockets.chunks(WINDOW) {
             burst(window, bytes)?;
         }
-        Object::default()
-            .number("burst", bytes)
-            .seconds("seconds", start.elapsed())
-            .print()?;
+        Object::default().number("burst", bytes).seconds("seconds", start.elapsed()).print()?;
     }
     Ok(())
 }

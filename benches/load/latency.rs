@@ -37,10 +37,7 @@ impl Times {
     /// The time `thousandths` of all were not longer than; the times are sorted.
     fn share(&self, thousandths: usize) -> Duration {
         let rank = (self.0.len() * thousandths).div_ceil(1000);
-        self.0
-            .get(rank.saturating_sub(1))
-            .copied()
-            .unwrap_or_default()
+        self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
     }
 }
 
@@ -55,11 +52,7 @@ impl PingPong {
     pub fn open(endpoint: &Endpoint, size: usize) -> Result<Self, Failure> {
         let socket = endpoint.open(Service::Echo)?;
         let message = b"ferrule!".iter().copied().cycle().take(size).collect();
-        Ok(Self {
-            socket,
-            message,
-            answer: vec![0; size],
-        })
+        Ok(Self { socket, message, answer: vec![0; size] })
     }
 
     /// One message there and back.
@@ -100,9 +93,7 @@ pub fn latency(arguments: &mut Arguments) -> Result<(), Failure> {
     let end = Instant::now() + limit;
     let times = ping_pong.run(|times| times.len() < count && Instant::now() < end)?;
     let turns = (unmeasured + times.len()) as u64;
-    times
-        .describe(Object::default().number("turns", turns))
-        .print()
+    times.describe(Object::default().number("turns", turns)).print()
 }
 
 #[cfg(test)]

@@ -16,9 +16,7 @@ pub fn mixed(arguments: &mut Arguments) -> Result<(), Failure> {
     let limit = arguments.seconds("for", 2.0)?;
     arguments.finish()?;
     let mut ping_pong = PingPong::open(&endpoint, size)?;
-    let bulks = (0..streams)
-        .map(|_| Bulk::open(&endpoint, 1, Service::Sink))
-        .collect::<Result<Vec<_>, _>>()?;
+    let bulks = (0..streams).map(|_| Bulk::open(&endpoint, 1, Service::Sink)).collect::<Result<Vec<_>, _>>()?;
     let over = AtomicBool::new(false);
     let (outcomes, times) = std::thread::scope(|scope| {
         let senders: Vec<_> = bulks
@@ -32,7 +30,7 @@ pub fn mixed(arguments: &mut Arguments) -> Result<(), Failure> {
             })
             .collect();
         let times = ping_pong.run(|_| !over.load(Ordering::Relaxed));
-        let outcomes: Vec<_> = senders.into_iter().map(|sender| sender.join()).collect();
+        let outcomes: Vec<_> = senders.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         (outcomes, times)
     });
     let mut sum = Outcome::default();

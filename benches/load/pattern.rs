@@ -25,12 +25,7 @@ static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
         state.to_le_bytes()[3]
     };
     let period: Vec<u8> = (0..PERIOD).map(|_| next()).collect();
-    period
-        .iter()
-        .copied()
-        .cycle()
-        .take(PERIOD + CHUNK)
-        .collect()
+    period.iter().copied().cycle().take(PERIOD + CHUNK).collect()
 });
 
 /// What follows the first `offset` bytes of a stream.
@@ -51,8 +46,7 @@ pub fn agrees(offset: u64, bytes: &[u8]) -> bool {
 pub fn emit(arguments: &mut Arguments) -> Result<(), Failure> {
     let total: u64 = arguments.required("bytes")?;
     arguments.finish()?;
-    let mut out =
-        std::fs::File::from(std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?);
+    let mut out = std::fs::File::from(std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned()?);
     out.write_all(&[Service::Sink.byte()])?;
     let mut offset = 0;
     while offset < total {

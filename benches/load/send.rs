@@ -65,11 +65,7 @@ impl Bulk {
         for token in 0..count {
             let socket = endpoint.open(service)?;
             waiter.add(&socket, token, EpollFlags::EPOLLOUT)?;
-            streams.push(Stream {
-                socket,
-                sent: 0,
-                broken: false,
-            });
+            streams.push(Stream { socket, sent: 0, broken: false });
         }
         Ok(Self { streams, waiter })
     }
@@ -92,19 +88,11 @@ impl Bulk {
         for stream in &mut self.streams {
             stream.broken |= stream.socket.shutdown(Shutdown::Write).is_err();
         }
-        let mut outcome = Outcome {
-            streams: self.streams.len() as u64,
-            bytes: 0,
-            elapsed: Duration::ZERO,
-            bad: 0,
-        };
+        let mut outcome = Outcome { streams: self.streams.len() as u64, bytes: 0, elapsed: Duration::ZERO, bad: 0 };
         for stream in &self.streams {
             let tally = Tally::read(&stream.socket).unwrap_or_default();
             outcome.bytes += tally.bytes;
-            let whole = Tally {
-                bytes: stream.sent,
-                faults: 0,
-            };
+            let whole = Tally { bytes: stream.sent, faults: 0 };
             outcome.bad += u64::from(stream.broken || tally != whole);
         }
         outcome.elapsed = start.elapsed();
@@ -116,9 +104,7 @@ impl Stream {
     /// Writes once; false when there is nothing more to write.
     fn turn(&mut self, bytes: u64) -> bool {
         let chunk = pattern::at(self.sent);
-        let rest = usize::try_from(bytes - self.sent)
-            .unwrap_or(usize::MAX)
-            .min(chunk.len());
+        let rest = usize::try_from(bytes - self.sent).unwrap_or(usize::MAX).min(chunk.len());
         match transmit(&self.socket, &chunk[..rest]) {
             Ok(count) => self.sent += count.unwrap_or(0) as u64,
             Err(_) => self.broken = true,
@@ -140,8 +126,5 @@ pub fn send(arguments: &mut Arguments) -> Result<(), Failure> {
         other => return Err(format!("a sink is copying or light, not {other:?}").into()),
     };
     arguments.finish()?;
-    Bulk::open(&endpoint, streams, service)?
-        .run(limit, bytes)?
-        .describe()
-        .print()
+    Bulk::open(&endpoint, streams, service)?.run(limit, bytes)?.describe().print()
 }

@@ -82,13 +82,7 @@ impl Echo {
                 Some(sink) => {
                     transmit(&self.socket, &[first])?;
                     let faults = u64::from(!pattern::agrees(0, rest));
-                    return Ok(Next::Become(
-                        sink,
-                        Tally {
-                            bytes: rest.len() as u64,
-                            faults,
-                        },
-                    ));
+                    return Ok(Next::Become(sink, Tally { bytes: rest.len() as u64, faults }));
                 }
             }
         }
@@ -124,11 +118,7 @@ impl Sink {
         let count = if self.light {
             receive(&self.socket, buffer, MsgFlags::MSG_TRUNC)?
         } else {
-            receive(
-                &self.socket,
-                &mut buffer[..pattern::CHUNK],
-                MsgFlags::empty(),
-            )?
+            receive(&self.socket, &mut buffer[..pattern::CHUNK], MsgFlags::empty())?
         };
         let Some(count) = count else { return Ok(false) };
         if count == 0 {
@@ -196,14 +186,7 @@ impl Front {
             };
             let token = token(&socket)?;
             self.waiter.add(&socket, token, EpollFlags::EPOLLIN)?;
-            self.echoes.put(
-                token,
-                Echo {
-                    socket,
-                    chosen: false,
-                    unsent: Vec::new(),
-                },
-            );
+            self.echoes.put(token, Echo { socket, chosen: false, unsent: Vec::new() });
         }
         Ok(())
     }
@@ -221,11 +204,7 @@ impl Front {
                     return Ok(());
                 };
                 self.waiter.remove(&socket)?;
-                self.sinks.add(Sink {
-                    socket,
-                    light: service == Service::LightSink,
-                    tally,
-                })?;
+                self.sinks.add(Sink { socket, light: service == Service::LightSink, tally })?;
             }
         }
         Ok(())
@@ -239,10 +218,7 @@ pub fn serve(arguments: &mut Arguments) -> Result<(), Failure> {
     arguments.finish()?;
     let (listener, bound) = endpoint.listen()?;
     let listening = token(&listener)?;
-    let sinks = Arc::new(Sinks {
-        waiter: Waiter::new()?,
-        open: Mutex::new(Connections(Vec::new())),
-    });
+    let sinks = Arc::new(Sinks { waiter: Waiter::new()?, open: Mutex::new(Connections(Vec::new())) });
     let waiter = Waiter::new()?;
     waiter.add(&listener, listening, EpollFlags::EPOLLIN)?;
     std::thread::spawn({
@@ -251,16 +227,8 @@ pub fn serve(arguments: &mut Arguments) -> Result<(), Failure> {
     });
     let echoes = Connections(Vec::new());
     let buffer = vec![0; ECHO_READ];
-    let mut front = Front {
-        listener,
-        waiter,
-        echoes,
-        sinks,
-        buffer,
-    };
-    Object::default()
-        .text("listening", &bound.to_string())
-        .print()?;
+    let mut front = Front { listener, waiter, echoes, sinks, buffer };
+    Object::default().text("listening", &bound.to_string()).print()?;
 
     let mut ready = nothing_ready();
     let end = Instant::now() + limit;

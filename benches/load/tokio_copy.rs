@@ -32,9 +32,7 @@ pub fn relay(arguments: &mut Arguments) -> Result<(), Failure> {
     let Endpoint::Tcp(far) = far else {
         return Err("tokio-copy relays TCP".into());
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (listener, _) = near.listen()?;
         let listener = TcpListener::from_std(listener.into())?;

@@ -1,0 +1,93 @@
+"""Ferrule joins any two endpoints and relays between them, both ways, losing nothing.
+
+    >>> from ferrule import Relay, TcpListen, TcpConnect
+    >>> with Relay(TcpListen(8080, fork=True), TcpConnect("db", 5432)).start() as running:
+    ...     running.wait()
+
+Addresses are typed objects (``ferrule.addresses``, all of them also here) or text as in socat(1).
+Nothing is imported before it is used.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ferrule._core import Flow as Flow
+    from ferrule._core import Report as Report
+    from ferrule._core import Running as Running
+    from ferrule._core import __version__ as __version__
+    from ferrule.address import Address as Address
+    from ferrule.address import Dual as Dual
+    from ferrule.address import parse as parse
+    from ferrule.address import quote as quote
+    from ferrule.addresses import *  # noqa: F403
+    from ferrule.errors import AddressError as AddressError
+    from ferrule.errors import ChildError as ChildError
+    from ferrule.errors import OpenError as OpenError
+    from ferrule.errors import OpenTimeoutError as OpenTimeoutError
+    from ferrule.errors import RelayError as RelayError
+    from ferrule.errors import TransferError as TransferError
+    from ferrule.errors import TransferTimeoutError as TransferTimeoutError
+    from ferrule.pair import VirtualPair as VirtualPair
+    from ferrule.pair import virtual_pair as virtual_pair
+    from ferrule.relay import Relay as Relay
+
+# Where each name lives; what is not here is one of the typed addresses.
+_HOMES = {
+    "Address": "address",
+    "AddressError": "errors",
+    "ChildError": "errors",
+    "Dual": "address",
+    "Flow": "_core",
+    "OpenError": "errors",
+    "OpenTimeoutError": "errors",
+    "Relay": "relay",
+    "RelayError": "errors",
+    "Report": "_core",
+    "Running": "_core",
+    "TransferError": "errors",
+    "TransferTimeoutError": "errors",
+    "VirtualPair": "pair",
+    "__version__": "_core",
+    "parse": "address",
+    "quote": "address",
+    "virtual_pair": "pair",
+}
+
+__all__ = [
+    "Address",
+    "AddressError",
+    "ChildError",
+    "Dual",
+    "Flow",
+    "OpenError",
+    "OpenTimeoutError",
+    "Relay",
+    "RelayError",
+    "Report",
+    "Running",
+    "TransferError",
+    "TransferTimeoutError",
+    "VirtualPair",
+    "__version__",
+    "parse",
+    "quote",
+    "virtual_pair",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("_") and name != "__version__":
+        raise AttributeError(f"module 'ferrule' has no attribute {name!r}")
+    from importlib import import_module
+
+    home = import_module(f"ferrule.{_HOMES.get(name, 'addresses')}")
+    try:
+        value = globals()[name] = getattr(home, name)
+    except AttributeError:
+        raise AttributeError(f"module 'ferrule' has no attribute {name!r}") from None
+    return value
+
+
+def __dir__() -> list[str]:
+    from ferrule import addresses
+
+    return sorted({*globals(), *__all__, *addresses.__all__})

@@ -1,0 +1,140 @@
+//! Conversion of line ends: NL inside the relay, CR or CR NL on the channel. See `cr` and `crnl` in socat(1).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Sink, Source};
+use crate::option::LineEnd;
+
+/// Turns the line ends of a channel into NL: CR becomes NL (`cr`), or every CR is dropped (`crnl`).
+pub struct ReadLineEnds {
+    inner: Box<dyn Source>,
+    end: LineEnd,
+}
+
+impl ReadLineEnds {
+    /// Converts what `inner` gives.
+    pub fn new(inner: Box<dyn Source>, end: LineEnd) -> Self {
+        Self { inner, end }
+    }
+}
+
+impl AsyncRead for ReadLineEnds {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+            let block = &mut buf.filled_mut()[before..];
+            if block.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let kept = match self.end {
+                LineEnd::Cr => {
+                    block.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+                    block.len()
+                }
+                LineEnd::CrLf => drop_carriage_returns(block),
+            };
+            buf.set_filled(before + kept);
+            // A block of nothing but CR is not the end of the data.
+            if kept > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl Source for ReadLineEnds {
+    fn has_unread(&self) -> bool {
+        self.inner.has_unread()
+    }
+}
+
+/// Moves all other bytes to the front; returns how many there are.
+fn drop_carriage_returns(block: &mut [u8]) -> usize {
+    let mut kept = 0;
+    for place in 0..block.len() {
+        if block[place] != b'\r' {
+            block[kept] = block[place];
+            kept += 1;
+        }
+    }
+    kept
+}
+
+/// Turns each NL into the line end of a channel.
+pub struct WriteLineEnds {
+    inner: Box<dyn Sink>,
+    end: LineEnd,
+    /// Converted bytes the channel has not taken yet.
+    converted: Vec<u8>,
+    written: usize,
+}
+
+/// Most bytes converted at one time.
+const BLOCK: usize = 64 * 1024;
+
+impl WriteLineEnds {
+    /// Converts what is written to `inner`.
+    pub fn new(inner: Box<dyn Sink>, end: LineEnd) -> Self {
+        Self { inner, end, converted: Vec::new(), written: 0 }
+    }
+
+    fn convert(&mut self, block: &[u8]) {
+        self.converted.clear();
+        self.written = 0;
+        match self.end {
+            LineEnd::Cr => self.converted.extend(block.iter().map(|byte| if *byte == b'\n' { b'\r' } else { *byte })),
+            LineEnd::CrLf => {
+                for byte in block {
+                    if *byte == b'\n' {
+                        self.converted.push(b'\r');
+                    }
+                    self.converted.push(*byte);
+                }
+            }
+        }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.converted.len() {
+            let count = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.converted[self.written..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+        }
+        // Nothing is kept while idle.
+        self.converted = Vec::new();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for WriteLineEnds {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_drain(cx))?;
+        let block = &buf[..buf.len().min(BLOCK)];
+        self.convert(block);
+        // What is pending now is written by the next call or by a flush.
+        if let Poll::Ready(Err(error)) = self.poll_drain(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(block.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_drain(cx))?;
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl Sink for WriteLineEnds {}

@@ -1,0 +1,211 @@
+//! WHAT FLOWS: an open endpoint, as a source and a sink of bytes.
+//!
+//! A [`Source`] is read, a [`Sink`] is written. Both know whether there is a bare descriptor below
+//! ([`Port`]); only then can the relay move bytes in the kernel. Every wrapper (line ends, dump, escape)
+//! hides the port, so that nothing can bypass it.
+
+mod escape;
+mod follow;
+mod limit;
+mod line_ends;
+mod memory;
+pub(crate) mod pool;
+mod port;
+mod sit_out;
+mod tap;
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use escape::Escape;
+pub use follow::Follow;
+pub use limit::Limit;
+pub use line_ends::{ReadLineEnds, WriteLineEnds};
+pub use memory::{Nothing, Stalled, Text};
+pub use pool::Buffer;
+pub use port::{Class, Port, PortSink, PortSource};
+pub use sit_out::SitOut;
+pub use tap::{Tap, Tapped};
+
+use crate::endpoint::{BoxFuture, Context};
+use crate::error::Result;
+use crate::option::Settings;
+
+/// What bytes are read from. A read of 0 bytes is the end.
+pub trait Source: AsyncRead + Send + Sync + Unpin {
+    /// The bare descriptor, where reading from it is the same as reading from this.
+    fn port(&self) -> Option<&Arc<Port>> {
+        None
+    }
+
+    /// Whether bytes are known to wait unread; asked when a direction is cut short.
+    fn has_unread(&self) -> bool {
+        self.port().is_some_and(|port| port.has_unread())
+    }
+}
+
+/// What bytes are written to. `poll_shutdown` passes the end of the data on, the way the channel's
+/// settings say; the other direction is not touched.
+pub trait Sink: AsyncWrite + Send + Sync + Unpin {
+    /// The bare descriptor, where writing to it is the same as writing to this.
+    fn port(&self) -> Option<&Arc<Port>> {
+        None
+    }
+}
+
+/// A program or the like that lives as long as its channel.
+pub trait Attached: Send + Sync {
+    /// Waits for it, ends it if need be, and says whether it failed by itself. Called once the relay is
+    /// over and the channel's descriptors are closed. `end_close` leaves it running.
+    fn finish<'a>(&'a mut self, context: &'a Context, end_close: bool) -> BoxFuture<'a, Result<()>>;
+
+    /// Passes a signal on, when the options of the address say so; true if it was taken.
+    fn signal(&self, signal: i32) -> bool;
+}
+
+/// An open endpoint.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself; no two exclude each other")]
+pub struct Channel {
+    /// What is read; `None` where the endpoint is only written.
+    pub source: Option<Box<dyn Source>>,
+    /// What is written; `None` where the endpoint is only read.
+    pub sink: Option<Box<dyn Sink>>,
+    /// Variables that tell a child of the other side who the peer is, without the program's prefix
+    /// (`PEERADDR`). Empty unless the context asked for them.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// The program behind it.
+    pub attached: Option<Box<dyn Attached>>,
+    /// The program behind the writing half, where the halves of a dual address are programs both.
+    pub also: Option<Box<dyn Attached>>,
+    /// What is undone when the channel is dropped, in this order: names removed, terminals restored.
+    pub guards: Vec<Box<dyn Send + Sync>>,
+    /// Other descriptors of the same connection exist: at the end it is shut down both ways, so that
+    /// their holders see it, too.
+    pub shared: bool,
+    /// At the end only close: no shutdown, no signal to the program.
+    pub end_close: bool,
+    /// A broken pipe on writing is a notice, not an error.
+    pub cool_write: bool,
+    /// The program took the place of the relay (`nofork`): nothing is to be relayed, only waited for.
+    pub handed_over: bool,
+}
+
+impl Channel {
+    /// A channel that reads and writes one descriptor, with the wrappers the settings ask for.
+    pub fn duplex(port: Port, settings: &Settings) -> Self {
+        let port = Arc::new(port);
+        Self::halves(
+            Some(PortSource::new(Arc::clone(&port), &settings.flow)),
+            Some(PortSink::new(port, &settings.flow)),
+            settings,
+        )
+    }
+
+    /// A channel that only reads a descriptor.
+    pub fn source(port: Port, settings: &Settings) -> Self {
+        Self::halves(Some(PortSource::new(Arc::new(port), &settings.flow)), None::<PortSink>, settings)
+    }
+
+    /// A channel that only writes a descriptor.
+    pub fn sink(port: Port, settings: &Settings) -> Self {
+        Self::halves(None::<PortSource>, Some(PortSink::new(Arc::new(port), &settings.flow)), settings)
+    }
+
+    /// A channel of two ends, with the wrappers the settings ask for around each.
+    pub fn halves<R: Source + 'static, W: Sink + 'static>(
+        source: Option<R>,
+        sink: Option<W>,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            source: source.map(|source| wrap_source(Box::new(source), settings)),
+            sink: sink.map(|sink| wrap_sink(Box::new(sink), settings)),
+            end_close: settings.flow.end_close,
+            cool_write: settings.flow.cool_write,
+            ..Self::default()
+        }
+    }
+
+    /// Adds something that is undone when the channel is dropped.
+    #[must_use]
+    pub fn guarded(mut self, guard: impl Send + Sync + 'static) -> Self {
+        self.guards.push(Box::new(guard));
+        self
+    }
+
+    /// The numbers of the descriptors read and written, for the log and for `nofork`; -1 where there is none.
+    pub fn descriptors(&self) -> (i32, i32) {
+        let number = |port: Option<&Arc<Port>>| port.map_or(-1, |port| port.number());
+        (number(self.source.as_deref().and_then(Source::port)), number(self.sink.as_deref().and_then(Sink::port)))
+    }
+
+    /// A second channel on the same connection, on descriptors of its own: for sessions that share an
+    /// endpoint (`fork` on the second address).
+    pub fn share(&self, settings: &Settings) -> std::io::Result<Self> {
+        let source = self.source.as_deref().and_then(Source::port).map(|port| port.duplicate()).transpose()?;
+        let sink = self.sink.as_deref().and_then(Sink::port).map(|port| port.duplicate()).transpose()?;
+        let mut shared = Self::halves(
+            source.map(|port| PortSource::new(Arc::new(port), &settings.flow)),
+            sink.map(|port| PortSink::new(Arc::new(port), &settings.flow)),
+            settings,
+        );
+        shared.shared = true;
+        Ok(shared)
+    }
+}
+
+/// What must be shut down at the end so that other holders of the connection see it.
+pub fn shutdown(channel: &Channel) {
+    if !channel.shared || channel.end_close {
+        return;
+    }
+    let ports = [channel.source.as_deref().and_then(Source::port), channel.sink.as_deref().and_then(Sink::port)];
+    for port in ports.into_iter().flatten().filter(|port| port.class().is_socket()) {
+        // Nothing can be done about a failure: the session is over.
+        let _ = crate::sys::io::shutdown_both(port.as_fd());
+    }
+}
+
+fn wrap_source(mut source: Box<dyn Source>, settings: &Settings) -> Box<dyn Source> {
+    let flow = &settings.flow;
+    if flow.ignore_eof {
+        source = Box::new(Follow::new(source));
+    }
+    if let Some(limit) = flow.read_bytes.filter(|limit| *limit > 0) {
+        source = Box::new(Limit::new(source, limit));
+    }
+    if let Some(byte) = flow.escape {
+        source = Box::new(Escape::new(source, byte));
+    }
+    if let Some(end) = flow.line_end {
+        source = Box::new(ReadLineEnds::new(source, end));
+    }
+    source
+}
+
+fn wrap_sink(mut sink: Box<dyn Sink>, settings: &Settings) -> Box<dyn Sink> {
+    if let Some(end) = settings.flow.line_end {
+        sink = Box::new(WriteLineEnds::new(sink, end));
+    }
+    sink
+}
+
+impl Source for Box<dyn Source> {
+    fn port(&self) -> Option<&Arc<Port>> {
+        (**self).port()
+    }
+
+    fn has_unread(&self) -> bool {
+        (**self).has_unread()
+    }
+}
+
+impl Sink for Box<dyn Sink> {
+    fn port(&self) -> Option<&Arc<Port>> {
+        (**self).port()
+    }
+}

@@ -1,0 +1,469 @@
+//! A bare descriptor: what it is, and how it is read and written without ever blocking the runtime.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
+
+use super::{Sink, Source};
+use crate::option::{Flow, Shut};
+use crate::sys;
+
+/// What a descriptor is. Decides how it is read, written, shut down, and which pump suits it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A TCP connection.
+    Tcp,
+    /// A UNIX stream socket.
+    Unix,
+    /// A stream socket of another family.
+    Stream,
+    /// A socket that keeps the boundaries of what is written: `SOCK_SEQPACKET`.
+    Packet,
+    /// A datagram socket.
+    Datagram,
+    /// A pipe or FIFO.
+    Pipe,
+    /// A terminal, or the slave of a pseudo terminal.
+    Terminal,
+    /// The master of a pseudo terminal.
+    Master,
+    /// A regular file or a block device: always ready.
+    File,
+    /// Any other device.
+    Device,
+}
+
+impl Class {
+    /// Whether it is a socket.
+    #[must_use]
+    pub const fn is_socket(self) -> bool {
+        matches!(self, Self::Tcp | Self::Unix | Self::Stream | Self::Packet | Self::Datagram)
+    }
+
+    /// Whether a read of 0 bytes may be an empty message instead of the end.
+    const fn keeps_boundaries(self) -> bool {
+        matches!(self, Self::Packet | Self::Datagram)
+    }
+
+    /// Whether a read that did not fill the buffer took all there was. Terminals give one line at a
+    /// time and message sockets one message, so for them it says nothing.
+    const fn short_read_drains(self) -> bool {
+        matches!(self, Self::Tcp | Self::Unix | Self::Stream | Self::Pipe)
+    }
+}
+
+/// How a call on the descriptor is kept from blocking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// `O_NONBLOCK` is set: the descriptor is ours alone.
+    Nonblocking,
+    /// The description is shared with other processes, so `O_NONBLOCK` is left alone; sockets take
+    /// `MSG_DONTWAIT` with each call.
+    PerCall,
+    /// As above, but no socket: poll(2) is asked before each call, and writes are small enough for what
+    /// poll(2) promises (`PIPE_BUF`).
+    Asked,
+    /// Always ready: files, and devices epoll refuses.
+    Ready,
+}
+
+/// An open descriptor the relay can wait for.
+#[derive(Debug)]
+pub struct Port {
+    fd: Registered,
+    class: Class,
+    mode: Mode,
+    /// The number the user knows it by, where this is a reopened or duplicated one.
+    number: RawFd,
+    /// Counts calls that read, see [`Port::reads`].
+    reads: AtomicU32,
+}
+
+#[derive(Debug)]
+enum Registered {
+    Polled(AsyncFd<OwnedFd>),
+    Unpolled(OwnedFd),
+}
+
+impl Port {
+    /// Takes a descriptor nobody else holds; sets `O_NONBLOCK`. Must be called inside a runtime.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        let class = sys::fd::classify(fd.as_fd())?;
+        Self::of_class(fd, class)
+    }
+
+    /// As [`Port::new`] where the class is known: saves the calls that find out.
+    pub fn of_class(fd: OwnedFd, class: Class) -> io::Result<Self> {
+        if class != Class::File {
+            sys::fd::set_nonblocking(fd.as_fd(), true)?;
+        }
+        Self::register(fd, class, Mode::Nonblocking)
+    }
+
+    /// As [`Port::of_class`] for a descriptor that has `O_NONBLOCK` already.
+    pub fn of_nonblocking(fd: OwnedFd, class: Class) -> io::Result<Self> {
+        Self::register(fd, class, Mode::Nonblocking)
+    }
+
+    /// Takes part in a descriptor that other processes may hold as well: `O_NONBLOCK` never changes on
+    /// their open file description. Pipes and terminals are opened a second time through /proc where
+    /// that is allowed. `reads` and `writes` say what it will be used for.
+    pub fn shared(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> io::Result<Self> {
+        let class = sys::fd::classify(fd)?;
+        let number = fd.as_raw_fd();
+        // Never more than it was opened for: a pipe we hold the other end of would have no end.
+        let (readable, writable) = sys::fd::access(fd)?;
+        let (reads, writes) = (reads && readable, writes && writable);
+        let mut port = if class == Class::File {
+            Self::register(fd.try_clone_to_owned()?, class, Mode::Ready)
+        } else if class.is_socket() {
+            Self::register(fd.try_clone_to_owned()?, class, Mode::PerCall)
+        } else if let Ok(again) = sys::fd::reopen_nonblocking(fd, reads, writes) {
+            Self::register(again, class, Mode::Nonblocking)
+        } else {
+            Self::register(fd.try_clone_to_owned()?, class, Mode::Asked)
+        }?;
+        port.number = number;
+        Ok(port)
+    }
+
+    fn register(fd: OwnedFd, class: Class, mode: Mode) -> io::Result<Self> {
+        let (number, reads) = (fd.as_raw_fd(), AtomicU32::new(0));
+        if class == Class::File {
+            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads });
+        }
+        match sys::fd::register(fd) {
+            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads }),
+            // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
+            Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
+                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads })
+            }
+            Err((_, error)) => Err(error),
+        }
+    }
+
+    /// What it is.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The number for messages: the one the user gave, where the port stands for an inherited descriptor.
+    pub fn number(&self) -> RawFd {
+        self.number
+    }
+
+    /// Whether splice(2) can be used: the call itself must not block.
+    pub fn can_splice(&self) -> bool {
+        self.mode == Mode::Nonblocking
+    }
+
+    /// How often something was read, modulo 2^32: two equal answers mean that nothing was in between.
+    pub fn reads(&self) -> u32 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// A plain store: only one task reads, and the others only look for a change.
+    fn count_read(&self) {
+        self.reads.store(self.reads().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// A second descriptor on the same open file description.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        let fd = self.as_fd().try_clone_to_owned()?;
+        Self::register(fd, self.class, self.mode)
+    }
+
+    /// Waits until a connection that connect(2) left in progress stands.
+    ///
+    /// # Errors
+    /// Why it does not (`SO_ERROR`).
+    pub async fn connected(&self) -> io::Result<()> {
+        if let Registered::Polled(fd) = &self.fd {
+            // The guard is dropped as it is: the first write need not wait again.
+            let _still_ready = fd.writable().await?;
+        }
+        socket2::SockRef::from(self).take_error()?.map_or(Ok(()), Err)
+    }
+
+    /// Whether bytes wait to be read.
+    pub fn has_unread(&self) -> bool {
+        match self.class {
+            Class::File => false,
+            _ => sys::fd::readable_now(self.as_fd()) && sys::fd::bytes_waiting(self.as_fd()).unwrap_or(1) > 0,
+        }
+    }
+
+    /// Runs `call` when the descriptor is ready, again and again until it does not say `WouldBlock`.
+    /// `drained` tells from the result that waiting can begin at once, without another call.
+    fn poll_call<T>(
+        &self,
+        cx: &mut Context<'_>,
+        write: bool,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+        drained: impl Fn(&T) -> bool,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            let mut guard = match &self.fd {
+                Registered::Unpolled(_) => None,
+                Registered::Polled(fd) => Some(ready!(poll_ready(fd, cx, write))?),
+            };
+            if self.mode == Mode::Asked && !sys::fd::ready_now(self.as_fd(), write) {
+                if let Some(guard) = &mut guard {
+                    guard.clear_ready();
+                }
+                continue;
+            }
+            match call(self.as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match &mut guard {
+                    // The readiness of a hang-up cannot be cleared, but a master gets over it when its slave
+                    // is opened again: its users then start over with [`Port::duplicate`].
+                    Some(guard) if self.class == Class::Master && is_closed(guard.ready()) => {
+                        return Poll::Ready(Err(error));
+                    }
+                    Some(guard) => guard.clear_ready(),
+                    None => return Poll::Ready(Err(error)),
+                },
+                result => {
+                    if let (Ok(value), Some(guard)) = (&result, &mut guard)
+                        && drained(value)
+                    {
+                        guard.clear_ready();
+                    }
+                    if !write {
+                        self.count_read();
+                    }
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+
+    /// Reads into `buffer`; 0 is the end, or an empty message.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let (wanted, mode) = (buffer.len(), self.mode);
+        self.poll_call(
+            cx,
+            false,
+            |fd| if mode == Mode::PerCall { sys::io::receive(fd, buffer) } else { sys::io::read(fd, buffer) },
+            |count| *count > 0 && *count < wanted && self.class.short_read_drains(),
+        )
+    }
+
+    /// Writes from `buffer`.
+    pub fn poll_write(&self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let (wanted, mode) = (buffer.len(), self.mode);
+        self.poll_call(
+            cx,
+            true,
+            |fd| match mode {
+                Mode::PerCall => sys::io::send(fd, buffer),
+                Mode::Asked => sys::io::write(fd, &buffer[..wanted.min(libc::PIPE_BUF)]),
+                Mode::Nonblocking | Mode::Ready => sys::io::write(fd, buffer),
+            },
+            |count| *count < wanted && self.class.short_read_drains() && mode == Mode::Nonblocking,
+        )
+    }
+
+    /// Moves up to `most` bytes into `pipe` without copying. `pipe` must be empty, so that
+    /// `WouldBlock` can only mean that nothing is there to read.
+    pub fn poll_splice_out(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
+        self.poll_call(cx, false, |fd| sys::io::splice(fd, pipe, most), |_| false)
+    }
+
+    /// Moves up to `most` bytes out of `pipe`, which holds at least that many, without copying.
+    pub fn poll_splice_in(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
+        self.poll_call(cx, true, |fd| sys::io::splice(pipe, fd, most), |_| false)
+    }
+
+    /// Moves up to `most` bytes straight to `sink` without copying; one of the two is a pipe.
+    ///
+    /// `WouldBlock` may mean that this has nothing or that the sink has no room, so both are asked
+    /// before the readiness of either is forgotten.
+    pub fn poll_splice_to(&self, cx: &mut Context<'_>, sink: &Self, most: usize) -> Poll<io::Result<usize>> {
+        loop {
+            let (Registered::Polled(from), Registered::Polled(to)) = (&self.fd, &sink.fd) else {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+            };
+            let mut readable = ready!(from.poll_read_ready(cx))?;
+            let mut writable = ready!(to.poll_write_ready(cx))?;
+            match sys::io::splice(self.as_fd(), sink.as_fd(), most) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !sys::fd::ready_now(self.as_fd(), false) {
+                        readable.clear_ready();
+                    } else if !sys::fd::ready_now(sink.as_fd(), true) {
+                        writable.clear_ready();
+                    }
+                }
+                result => {
+                    self.count_read();
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.fd {
+            Registered::Polled(fd) => fd.get_ref().as_fd(),
+            Registered::Unpolled(fd) => fd.as_fd(),
+        }
+    }
+}
+
+fn poll_ready<'a>(
+    fd: &'a AsyncFd<OwnedFd>,
+    cx: &mut Context<'_>,
+    write: bool,
+) -> Poll<io::Result<AsyncFdReadyGuard<'a, OwnedFd>>> {
+    if write { fd.poll_write_ready(cx) } else { fd.poll_read_ready(cx) }
+}
+
+fn is_closed(ready: Ready) -> bool {
+    ready.is_read_closed() || ready.is_write_closed()
+}
+
+/// Whether a master has got over a hang-up, and has to be registered anew to be waited for.
+fn is_reopened(port: &Port, error: &io::Error) -> bool {
+    port.class == Class::Master && error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// The reading end of a port.
+pub struct PortSource {
+    port: Arc<Port>,
+    null_eof: bool,
+}
+
+impl PortSource {
+    /// Reads `port` the way `flow` says.
+    pub fn new(port: Arc<Port>, flow: &Flow) -> Self {
+        Self { port, null_eof: flow.null_eof }
+    }
+}
+
+impl AsyncRead for PortSource {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let room = buf.initialize_unfilled();
+            let wanted = room.len();
+            let count = match ready!(self.port.poll_read(cx, room)) {
+                // The other side of a pseudo terminal was closed.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) && self.port.class == Class::Master => 0,
+                Err(error) if is_reopened(&self.port, &error) => {
+                    self.port = Arc::new(self.port.duplicate()?);
+                    continue;
+                }
+                result => result?,
+            };
+            // An empty message is not the end, unless asked for; a closed SEQPACKET connection is.
+            if count == 0
+                && wanted > 0
+                && self.port.class.keeps_boundaries()
+                && !self.null_eof
+                && !sys::fd::is_hung_up(self.port.as_fd())
+            {
+                continue;
+            }
+            buf.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
+
+impl Source for PortSource {
+    fn port(&self) -> Option<&Arc<Port>> {
+        Some(&self.port)
+    }
+}
+
+/// The writing end of a port.
+pub struct PortSink {
+    port: Option<Arc<Port>>,
+    shut: Option<Shut>,
+    /// Whether the last byte written ended a line; a terminal's end-of-file character counts only there.
+    at_line_start: bool,
+}
+
+impl PortSink {
+    /// Writes `port`; at the end it is shut the way `flow` says, or the way its class does by itself.
+    pub fn new(port: Arc<Port>, flow: &Flow) -> Self {
+        Self { port: Some(port), shut: flow.shut, at_line_start: true }
+    }
+
+    /// The way the class is shut by itself.
+    fn default_shut(class: Class) -> Shut {
+        match class {
+            Class::Tcp | Class::Unix | Class::Stream | Class::Packet | Class::Datagram => Shut::Down,
+            Class::Pipe | Class::Master | Class::File => Shut::Close,
+            Class::Terminal | Class::Device => Shut::None,
+        }
+    }
+
+    fn closed() -> io::Error {
+        io::Error::from_raw_os_error(libc::EPIPE)
+    }
+}
+
+impl AsyncWrite for PortSink {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let count = loop {
+            let Some(port) = &self.port else { return Poll::Ready(Err(Self::closed())) };
+            match ready!(port.poll_write(cx, buf)) {
+                Err(error) if is_reopened(port, &error) => self.port = Some(Arc::new(port.duplicate()?)),
+                result => break result?,
+            }
+        };
+        if let Some(last) = buf[..count].last() {
+            self.at_line_start = *last == b'\n';
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(port) = &self.port else { return Poll::Ready(Ok(())) };
+        let shut = self.shut.unwrap_or(Self::default_shut(port.class));
+        match shut {
+            Shut::None => {}
+            Shut::Down => sys::io::shutdown_write(port.as_fd())?,
+            Shut::Null => {
+                ready!(port.poll_write(cx, &[]))?;
+            }
+            Shut::Close if port.class == Class::Master => {
+                // The master is read as well: the program behind it is told the way a person would.
+                let end = sys::terminal::end_of_file(port.as_fd(), self.at_line_start);
+                if !end.is_empty() {
+                    // A slave that was closed has nobody left to be told.
+                    let _ = ready!(port.poll_write(cx, &end));
+                }
+            }
+            Shut::Close => {
+                if port.class.is_socket() {
+                    sys::io::shutdown_write(port.as_fd())?;
+                }
+            }
+        }
+        if shut == Shut::Close {
+            self.port = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Sink for PortSink {
+    fn port(&self) -> Option<&Arc<Port>> {
+        self.port.as_ref()
+    }
+}

@@ -1,0 +1,448 @@
+//! Opening the two endpoints and serving them: retry, interval, fork, max-children, accept-timeout.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::report::{Ended, Report};
+use super::session::{self, Outcome};
+use super::stop::{Stop, Stopping};
+use super::{LockFile, Relay};
+use crate::channel::{Attached, Channel};
+use crate::endpoint::{Accept, Context, Endpoint, Opener, Plan, Planned};
+use crate::error::{Error, ErrorKind, Result};
+use crate::option::{Groups, Life};
+use crate::{failure, info, notice, warning};
+
+/// Forked sessions that have ended are collected when this many are waiting.
+const COLLECT: usize = 64;
+
+/// The sessions of one listener.
+#[derive(Default)]
+struct Sessions {
+    tasks: JoinSet<Outcome>,
+    /// The first error of a session.
+    error: Option<Error>,
+}
+
+impl Sessions {
+    fn note(&mut self, joined: std::result::Result<Outcome, tokio::task::JoinError>) {
+        let error = match joined {
+            Ok(outcome) => outcome.error,
+            Err(error) if error.is_panic() => Some(Error::new(
+                ErrorKind::Transfer,
+                crate::error::Phase::Close,
+                "a session failed in an unexpected way",
+            )),
+            Err(_) => None,
+        };
+        if self.error.is_none() {
+            self.error = error;
+        }
+    }
+
+    fn collect(&mut self) {
+        while let Some(joined) = self.tasks.try_join_next() {
+            self.note(joined);
+        }
+    }
+
+    async fn collect_all(&mut self) {
+        while let Some(joined) = self.tasks.join_next().await {
+            self.note(joined);
+        }
+    }
+}
+
+impl Relay {
+    /// Opens both endpoints and relays until both are at their end, or `stop` is used.
+    ///
+    /// Cancel safe: dropping the future closes, removes and restores everything.
+    pub async fn run(self: &Arc<Self>, stop: &Stop) -> Report {
+        let begun = Instant::now();
+        for plan in [&self.left, &self.right] {
+            for message in &plan.warnings {
+                warning!(self.log, "{message}");
+            }
+        }
+        let context = self.context();
+        let served = tokio::select! {
+            biased;
+            outcome = self.serve_left(&context, stop) => outcome,
+            () = stop.reached(Stopping::Abort) => Outcome { ended: Ended::Stopped, ..Outcome::default() },
+        };
+        let totals = &self.totals;
+        Report {
+            left_to_right: totals.left_to_right.flow(),
+            right_to_left: totals.right_to_left.flow(),
+            sessions: totals.sessions.load(Ordering::Relaxed),
+            failed: totals.failed.load(Ordering::Relaxed),
+            ended: served.ended,
+            error: served.error,
+            duration: begun.elapsed(),
+        }
+    }
+
+    /// Passes a signal on to the programs of the sessions under way, if an option of an address asks for
+    /// that; true if so.
+    pub fn pass_signal(&self, signal: i32) -> bool {
+        let passes = |plan: &Plan| {
+            plan.single().is_some_and(|endpoint| endpoint.options.settings.program.pass_signals.contains(&signal))
+        };
+        let wanted = passes(&self.left) || passes(&self.right);
+        if wanted {
+            // Nobody may be there to hear it, before a program was started.
+            let _ = self.signals.send(signal);
+        }
+        wanted
+    }
+
+    /// Hands signals to the programs of one session, for as long as it is polled.
+    pub(super) async fn pass_signals_to(&self, programs: [Option<&dyn Attached>; 2]) -> std::convert::Infallible {
+        let mut signals = self.signals.subscribe();
+        loop {
+            if let Ok(signal) = signals.recv().await {
+                for program in programs.iter().flatten() {
+                    program.signal(signal);
+                }
+            }
+        }
+    }
+
+    /// The context of the first address: children learn about the relay itself.
+    fn context(&self) -> Context {
+        let environment_wanted = self.wants_environment();
+        let environment =
+            Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
+        Context { log: self.log.clone(), environment, other: None, environment_wanted }
+    }
+
+    /// Variables with the program's name before each.
+    fn named(&self, variables: &[(&'static str, OsString)]) -> Vec<(String, OsString)> {
+        let prefix = self.settings.program.to_uppercase();
+        variables.iter().map(|(name, value)| (format!("{prefix}_{name}"), value.clone())).collect()
+    }
+
+    /// Whether any endpoint starts programs, which are told who the peer is.
+    fn wants_environment(&self) -> bool {
+        let starts = |plan: &Plan| match &plan.planned {
+            Planned::Single(endpoint) => endpoint.kind.groups.intersects(Groups::FORK),
+            Planned::Dual(halves) => {
+                [&halves.0, &halves.1].iter().any(|endpoint| endpoint.kind.groups.intersects(Groups::FORK))
+            }
+        };
+        starts(&self.left) || starts(&self.right)
+    }
+
+    /// The first address: a single channel, or one after the other.
+    async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
+        match self.left.single().filter(|endpoint| life(endpoint).fork) {
+            Some(endpoint) => {
+                let serve = |relay: Arc<Self>, channel, context: Context, stop: Stop| async move {
+                    relay.serve_right(channel, &context, &stop).await
+                };
+                self.serve_many(endpoint, context, stop, serve).await
+            }
+            None => match until_stopped(open_once(&self.left, context), stop).await {
+                Ok(channel) => self.serve_right(channel, context, stop).await,
+                Err(ending) => ending,
+            },
+        }
+    }
+
+    /// The second address, for a channel of the first.
+    async fn serve_right(self: &Arc<Self>, left: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
+        let context = self.context_for(&left, context);
+        if let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) {
+            return Box::pin(self.serve_shared(left, endpoint, &context, stop)).await;
+        }
+        // Opening has a large state that is of no use later: it must not stay part of an idle session.
+        let right = match Box::pin(until_stopped(open_once(&self.right, &context), stop)).await {
+            Ok(channel) => channel,
+            Err(ending) => return ending,
+        };
+        self.session(left, right, &context, stop).await
+    }
+
+    /// The second address with `fork`: its channels share the one of the first.
+    async fn serve_shared(
+        self: &Arc<Self>,
+        left: Box<Channel>,
+        endpoint: &Endpoint,
+        context: &Context,
+        stop: &Stop,
+    ) -> Outcome {
+        let left = Arc::new(left);
+        let serve = |relay: Arc<Self>, right, context: Context, stop: Stop| {
+            let shared = left.share(&settings_of(&relay.left));
+            async move {
+                match shared {
+                    Ok(left) => relay.session(Box::new(left), right, &context, &stop).await,
+                    Err(error) => failed(Error::open(crate::error::Phase::Open, error).at(relay.left.address.clone())),
+                }
+            }
+        };
+        self.serve_many(endpoint, context, stop, serve).await
+    }
+
+    /// The context of the second address: children learn about the peer of the first.
+    fn context_for(&self, left: &Channel, context: &Context) -> Context {
+        let mut context = context.clone();
+        context.other = Some(left.descriptors());
+        if context.environment_wanted {
+            let mut environment = self.named(&self.settings.environment);
+            environment.extend(self.named(&left.environment));
+            context.environment = Arc::new(environment);
+        }
+        context
+    }
+
+    /// Accepts or connects again and again; each channel is served by a task of its own.
+    async fn serve_many<S, F>(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        context: &Context,
+        stop: &Stop,
+        serve: S,
+    ) -> Outcome
+    where
+        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut sessions = Sessions::default();
+        let mut child = context.clone();
+        child.log = context.log.lowered(life(endpoint).children_shutup);
+        let mut channels = match until_stopped(Channels::open(endpoint, context), stop).await {
+            Ok(channels) => channels,
+            Err(ending) => return ending,
+        };
+        let ending = loop {
+            sessions.collect();
+            if let Err(ending) = until_stopped(capacity(&mut sessions, endpoint, context), stop).await {
+                break ending;
+            }
+            let next = tokio::select! {
+                biased;
+                next = until_stopped(channels.next(endpoint, context), stop) => next,
+                Some(joined) = sessions.tasks.join_next(), if sessions.tasks.len() >= COLLECT => {
+                    sessions.note(joined);
+                    continue;
+                }
+            };
+            match next {
+                Ok(channel) => {
+                    let task =
+                        self.forked(serve(Arc::clone(self), channel, child.clone(), stop.clone()), child.log.clone());
+                    sessions.tasks.spawn(task);
+                }
+                Err(ending) => break ending,
+            }
+        };
+        drop(channels);
+        if !sessions.tasks.is_empty() && ending.ended == Ended::NobodyCame {
+            notice!(context.log, "Waiting for child processes to terminate");
+        }
+        if ending.error.is_none() {
+            sessions.collect_all().await;
+        }
+        ending
+    }
+
+    /// One session of many: its error is told here, since the relay goes on.
+    fn forked<F: Future<Output = Outcome> + Send>(
+        self: &Arc<Self>,
+        serve: F,
+        log: crate::log::Log,
+    ) -> impl Future<Output = Outcome> + Send + use<F> {
+        let relay = Arc::clone(self);
+        async move {
+            if !relay.settings.session_wait.is_zero() {
+                tokio::time::sleep(relay.settings.session_wait).await;
+            }
+            let mut outcome = serve.await;
+            if let Some(error) = outcome.error.take() {
+                relay.totals.failed.fetch_add(1, Ordering::Relaxed);
+                if !error.is_logged() {
+                    failure!(log, "{}", error.line());
+                }
+                outcome.error = Some(error.logged());
+            }
+            outcome
+        }
+    }
+
+    /// One session.
+    async fn session(&self, left: Box<Channel>, right: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
+        self.totals.sessions.fetch_add(1, Ordering::Relaxed);
+        let _active = Active::new(&self.totals.active);
+        self.log.started();
+        if let Some(before) = &self.settings.before_transfer {
+            before();
+        }
+        let outcome = session::run(left, right, self, context, stop).await;
+        info!(context.log, "session ended: {:?}", outcome.ended);
+        outcome
+    }
+}
+
+/// Counts a session as under way until dropped.
+struct Active<'a>(&'a std::sync::atomic::AtomicU64);
+
+impl<'a> Active<'a> {
+    fn new(count: &'a std::sync::atomic::AtomicU64) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where `fork` gets its channels from.
+enum Channels {
+    Accepted {
+        /// Held as long as anything is accepted.
+        _locks: Vec<LockFile>,
+        accept: Box<dyn Accept>,
+    },
+    /// Connected again and again; the pause comes before each but the first.
+    Connected { first: bool },
+}
+
+impl Channels {
+    async fn open(endpoint: &Endpoint, context: &Context) -> Result<Self> {
+        Ok(match &endpoint.opener {
+            Opener::Connect(_) => Self::Connected { first: true },
+            Opener::Bind(bind) => Self::Accepted {
+                _locks: LockFile::of(life(endpoint), &context.log).await?,
+                accept: retried(endpoint, context, || endpoint.bind(bind, context)).await?,
+            },
+        })
+    }
+
+    async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
+        match self {
+            Self::Accepted { accept, .. } => accept_in_time(&mut **accept, endpoint, context).await,
+            Self::Connected { first } => {
+                if !std::mem::replace(first, false) {
+                    tokio::time::sleep(life(endpoint).interval).await;
+                }
+                open_endpoint(endpoint, context).await
+            }
+        }
+    }
+}
+
+fn settings_of(plan: &Plan) -> crate::option::Settings {
+    plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
+}
+
+fn life(endpoint: &Endpoint) -> &Life {
+    &endpoint.options.settings.life
+}
+
+/// Waits while `max-children` sessions are under way.
+async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<()> {
+    let Some(most) = life(endpoint).max_children else { return Ok(()) };
+    while sessions.tasks.len() >= most.max(1) {
+        notice!(context.log, "max-children: {most} sessions are active, waiting");
+        if let Some(joined) = sessions.tasks.join_next().await {
+            sessions.note(joined);
+        }
+    }
+    Ok(())
+}
+
+/// Opens an address once: one channel, or the two halves of a dual one.
+async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
+    match &plan.planned {
+        Planned::Single(endpoint) => open_endpoint(endpoint, context).await,
+        Planned::Dual(halves) => {
+            let mut first = open_endpoint(&halves.0, context).await?;
+            let mut second = open_endpoint(&halves.1, context).await?;
+            first.sink = second.sink.take();
+            first.guards.append(&mut second.guards);
+            first.cool_write = second.cool_write;
+            first.environment.append(&mut second.environment);
+            first.also = second.attached.take();
+            Ok(first)
+        }
+    }
+}
+
+/// Opens an endpoint: connects, or binds and accepts one channel.
+async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
+    let locks = LockFile::of(life(endpoint), &context.log).await?;
+    let opened = match &endpoint.opener {
+        Opener::Connect(connect) => {
+            retried(endpoint, context, || endpoint.connect(connect, context)).await.map(Box::new)
+        }
+        Opener::Bind(bind) => {
+            let mut accept = retried(endpoint, context, || endpoint.bind(bind, context)).await?;
+            accept_in_time(&mut *accept, endpoint, context).await
+        }
+    };
+    let mut channel = opened.map_err(|error| error.at(endpoint.address.clone()))?;
+    for lock in locks {
+        channel.guards.push(Box::new(lock));
+    }
+    Ok(channel)
+}
+
+/// Waits for a client, no longer than `accept-timeout`.
+async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
+    let accepted = match life(endpoint).accept_timeout {
+        None => accept.accept(context).await,
+        Some(limit) => tokio::time::timeout(limit, accept.accept(context)).await.unwrap_or_else(|_| {
+            Err(Error::open(crate::error::Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))
+        }),
+    };
+    accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
+}
+
+/// Tries as often as `retry` and `forever` say, with `interval` between.
+async fn retried<T, F: Future<Output = Result<T>>>(
+    endpoint: &Endpoint,
+    context: &Context,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T> {
+    let life = life(endpoint);
+    let mut left = life.retry;
+    loop {
+        let error = match attempt().await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => error.at(endpoint.address.clone()),
+        };
+        if !life.forever && left == 0 {
+            return Err(error);
+        }
+        left = left.saturating_sub(1);
+        notice!(context.log, "{}; trying again in {} s", error.line(), life.interval.as_secs_f64());
+        tokio::time::sleep(life.interval.max(Duration::from_millis(1))).await;
+    }
+}
+
+/// What `work` gives, or how the relay ends when it fails or `stop` comes first.
+async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) -> std::result::Result<T, Outcome> {
+    tokio::select! {
+        biased;
+        done = work => done.map_err(failed),
+        () = stop.reached(Stopping::Drain) => Err(Outcome { ended: Ended::Stopped, ..Outcome::default() }),
+    }
+}
+
+/// How the relay ends when an endpoint could not be opened. Nobody coming in time is no failure.
+fn failed(error: Error) -> Outcome {
+    if error.kind() == ErrorKind::Timeout && error.phase() == crate::error::Phase::Accept {
+        return Outcome { ended: Ended::NobodyCame, ..Outcome::default() };
+    }
+    Outcome { ended: Ended::Failed, error: Some(error), ..Outcome::default() }
+}

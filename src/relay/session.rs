@@ -1,0 +1,289 @@
+//! Two channels being relayed: two directions, their timers, and the end of both.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::direction::Direction;
+use super::report::{Ended, Flow, Tally};
+use super::stop::{Stop, Stopping};
+use super::{Relay, Settings, Ways};
+use crate::channel::{Attached, Channel, Sink, Source, Tapped, shutdown};
+use crate::endpoint;
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::log::{Level, Log};
+use crate::notice;
+
+/// How long what was read may take to be written once the relay is told to stop.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// What one session did.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// From the left channel to the right one.
+    pub right: Flow,
+    /// From the right channel to the left one.
+    pub left: Flow,
+    /// Why it ended.
+    pub ended: Ended,
+    /// The first error.
+    pub error: Option<Error>,
+}
+
+/// What the directions are polled with.
+struct Way<'a> {
+    direction: Option<Direction>,
+    tally: &'a Tally,
+    /// The number of the descriptor that is read, for the log.
+    descriptor: i32,
+    /// 1 is the left channel, 2 the right one; for the log.
+    side: u8,
+    /// The end was logged.
+    told: bool,
+}
+
+impl Way<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>, log: &Log) -> bool {
+        let Some(direction) = &mut self.direction else { return true };
+        let done = direction.is_done() || direction.poll(cx, self.tally).is_ready();
+        if direction.has_ended() && !self.told {
+            self.told = true;
+            notice!(log, "socket {} (fd {}) is at EOF", self.side, self.descriptor);
+        }
+        done
+    }
+
+    fn blocks(&self) -> u64 {
+        self.direction.as_ref().map_or(0, |direction| direction.flow().blocks + direction.flow().bytes)
+    }
+
+    /// Came to its end, and was there to begin with.
+    fn is_over(&self) -> bool {
+        self.direction.as_ref().is_some_and(Direction::is_done)
+    }
+
+    fn is_open(&self) -> bool {
+        self.direction.as_ref().is_some_and(|direction| !direction.is_done())
+    }
+}
+
+/// The future that moves the bytes.
+struct Moving<'a> {
+    right: Way<'a>,
+    left: Way<'a>,
+    linger: Option<Duration>,
+    idle: Option<Duration>,
+    log: &'a Log,
+    timer: Option<Pin<Box<Sleep>>>,
+    last: Instant,
+    seen: u64,
+}
+
+impl Moving<'_> {
+    /// The time the session may be silent for, as things stand, and why it would end then.
+    fn patience(&self) -> Option<(Duration, Ended)> {
+        let one_over = self.right.is_over() || self.left.is_over();
+        let linger = self.linger.filter(|_| one_over).map(|limit| (limit, Ended::Lingered));
+        let idle = self.idle.map(|limit| (limit, Ended::Idle));
+        linger.into_iter().chain(idle).min_by_key(|(limit, _)| *limit)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let Some((limit, ended)) = self.patience() else { return Poll::Pending };
+        let seen =
+            self.right.blocks() + self.left.blocks() + u64::from(self.right.is_over()) + u64::from(self.left.is_over());
+        if seen != self.seen {
+            self.seen = seen;
+            self.last = Instant::now();
+        }
+        let deadline = self.last + limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        // A timer that is early (bytes moved since it was set) is set anew, not with each block.
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(ended);
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+impl Future for Moving<'_> {
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let this = self.get_mut();
+        let right = this.right.poll(cx, this.log);
+        let left = this.left.poll(cx, this.log);
+        if right && left {
+            return Poll::Ready(Ended::Finished);
+        }
+        this.poll_timer(cx)
+    }
+}
+
+/// Relays between two channels until both directions have ended, a timer cuts them, or `stop` is used.
+pub async fn run(
+    mut left: Box<Channel>,
+    mut right: Box<Channel>,
+    relay: &Relay,
+    context: &endpoint::Context,
+    stop: &Stop,
+) -> Outcome {
+    let (log, settings, totals) = (&context.log, &relay.settings, &relay.totals);
+    if log.enabled(Level::Notice) {
+        let ((a, b), (c, d)) = (left.descriptors(), right.descriptors());
+        notice!(log, "starting data transfer loop with FDs [{a},{b}] and [{c},{d}]");
+    }
+    let mut moving = Moving {
+        right: way(&mut left, &mut right, 1, settings, &totals.left_to_right),
+        left: way(&mut right, &mut left, 2, settings, &totals.right_to_left),
+        linger: settings.linger,
+        idle: settings.idle,
+        log,
+        timer: None,
+        last: Instant::now(),
+        seen: 0,
+    };
+    let programs = [&left, &right].map(|channel| channel.attached.as_deref());
+    let ended = if programs.iter().any(Option::is_some) {
+        tokio::select! {
+            biased;
+            ended = drive(&mut moving, stop) => ended,
+            never = Box::pin(relay.pass_signals_to(programs)) => match never {},
+        }
+    } else {
+        drive(&mut moving, stop).await
+    };
+    let mut outcome = conclude(&mut moving, ended, settings);
+    let (to_right, to_left) = (moving.right.direction.take(), moving.left.direction.take());
+    put_back(to_right, &mut left, &mut right);
+    put_back(to_left, &mut right, &mut left);
+    let closed = close(left, context, stop).await.and(close(right, context, stop).await);
+    if let (Err(error), None) = (closed, &outcome.error) {
+        outcome.error = Some(error);
+    }
+    if outcome.error.is_some() && outcome.ended != Ended::Stopped {
+        outcome.ended = Ended::Failed;
+    }
+    outcome
+}
+
+/// The direction from `from` to `to`; none when one of them has no such end, or it is not wanted.
+fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, settings: &Settings, tally: &'a Tally) -> Way<'a> {
+    let (wanted, taps) = match side {
+        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right),
+        _ => (settings.ways != Ways::LeftToRight, &settings.taps_left),
+    };
+    let descriptor = from.descriptors().0;
+    let ends = if wanted && from.source.is_some() && to.sink.is_some() {
+        from.source.take().zip(to.sink.take())
+    } else {
+        None
+    };
+    let direction = ends.map(|(source, sink)| {
+        let sink: Box<dyn Sink> = if taps.is_empty() { sink } else { Box::new(Tapped::new(sink, taps.clone())) };
+        Direction::new(source, sink, settings.buffer, to.cool_write)
+    });
+    Way { direction, tally, descriptor, side, told: false }
+}
+
+/// Polls the session until it ends by itself or is stopped.
+async fn drive(moving: &mut Moving<'_>, stop: &Stop) -> Ended {
+    tokio::select! {
+        biased;
+        ended = &mut *moving => return ended,
+        () = stop.reached(Stopping::Drain) => {}
+    }
+    for way in [&mut moving.right, &mut moving.left] {
+        way.told = true;
+        if let Some(direction) = &mut way.direction {
+            direction.stop_reading();
+        }
+    }
+    tokio::select! {
+        biased;
+        () = stop.reached(Stopping::Abort) => {}
+        _ = tokio::time::timeout(DRAIN, &mut *moving) => {}
+    }
+    Ended::Stopped
+}
+
+/// Counts what is left over and says why the session ended.
+fn conclude(moving: &mut Moving<'_>, ended: Ended, settings: &Settings) -> Outcome {
+    let mut outcome = Outcome { ended, ..Outcome::default() };
+    if ended == Ended::Idle {
+        notice!(moving.log, "inactivity timeout triggered");
+    }
+    if ended == Ended::Lingered && moving.log.enabled(Level::Info) {
+        crate::info!(moving.log, "half close: the other direction was silent for {} s", seconds(settings.linger));
+    }
+    let cut = matches!(ended, Ended::Lingered | Ended::Idle);
+    for way in [&mut moving.right, &mut moving.left] {
+        let waiting = way.is_open() && way.direction.as_ref().is_some_and(Direction::has_pending);
+        let Some(direction) = &mut way.direction else { continue };
+        direction.abandon(way.tally);
+        let error = direction.take_error().or_else(|| (cut && waiting).then(|| cut_short(ended, settings)));
+        if outcome.error.is_none() {
+            outcome.error = error;
+        }
+    }
+    let flow = |way: &Way<'_>| way.direction.as_ref().map(Direction::flow).unwrap_or_default();
+    outcome.right = flow(&moving.right);
+    outcome.left = flow(&moving.left);
+    let lost = outcome.right.undelivered + outcome.left.undelivered;
+    if lost > 0 && outcome.error.is_none() {
+        let message = format!("{lost} bytes were read but could not be written");
+        outcome.error = Some(Error::new(ErrorKind::Transfer, Phase::Write, message));
+    }
+    outcome
+}
+
+fn cut_short(ended: Ended, settings: &Settings) -> Error {
+    let (switch, limit) = if ended == Ended::Idle { ("-T", settings.idle) } else { ("-t", settings.linger) };
+    Error::new(ErrorKind::Transfer, Phase::Read, format!("cut after {} s with bytes still waiting", seconds(limit)))
+        .hint(format!("a longer {switch} gives the other side more time"))
+}
+
+fn seconds(limit: Option<Duration>) -> f64 {
+    limit.unwrap_or_default().as_secs_f64()
+}
+
+/// Gives the ends back to the channels they came from, so that they can be shut down and closed together.
+fn put_back(direction: Option<Direction>, from: &mut Channel, to: &mut Channel) {
+    if let Some(direction) = direction {
+        let (source, sink): (Box<dyn Source>, Box<dyn Sink>) = direction.into_ends();
+        from.source = Some(source);
+        to.sink = Some(sink);
+    }
+}
+
+/// Closes a channel: its descriptors first, then its program, then what else was set up for it.
+///
+/// A program that took over the other channel (`nofork`) runs as long as it likes, until the relay is stopped.
+async fn close(mut channel: Box<Channel>, context: &endpoint::Context, stop: &Stop) -> Result<()> {
+    shutdown(&channel);
+    drop((channel.source.take(), channel.sink.take()));
+    let attached: Option<Box<dyn Attached>> = channel.attached.take();
+    let mut result = Ok(());
+    for mut program in attached.into_iter().chain(channel.also.take()) {
+        let finish = program.finish(context, channel.end_close);
+        let finished = if channel.handed_over {
+            tokio::select! {
+                finished = finish => finished,
+                () = stop.reached(Stopping::Drain) => Ok(()),
+            }
+        } else {
+            finish.await
+        };
+        result = result.and(finished);
+    }
+    result
+}

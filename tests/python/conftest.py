@@ -1,0 +1,3 @@
+"""What the tests in this folder share."""
+
+from fixtures import *  # noqa: F403
