@@ -125,10 +125,11 @@ def option_name(option: Option) -> str:
 
 def params(kind: Kind) -> list[Param]:
     """The parameters in a usage text like ``:<host>:<port>`` or ``[:<filename>]``."""
-    found = []
-    for bracket, name in re.findall(r"(\[?):<([^>]+)>", kind["usage"]):
+    found: list[Param] = []
+    for match in re.finditer(r"(\[?):<([^>]+)>", kind["usage"]):
+        bracket, name = match[1], match[2]
         found.append(
-            Param(PARAM_NAMES.get(name, name.replace("-", "_")), param_type(kind, name), bool(bracket))
+            Param(PARAM_NAMES.get(name) or name.replace("-", "_"), param_type(kind, name), bool(bracket))
         )
     return found
 
@@ -262,7 +263,7 @@ def render_addresses(catalog: Catalog) -> str:
         "    from ferrule import options as o",
         "    from ferrule.address import TextLike",
         "",
-        "__all__ = [",
+        "__all__: list[str] = [",
         *(f'    "{name}",' for name in names),
         "]",
     ]

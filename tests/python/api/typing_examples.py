@@ -52,4 +52,4 @@ def mistakes() -> None:
     TcpConnect("localhost")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Relay("PIPE")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Relay("PIPE", "PIPE", direction="up")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    ferrule.TcpLisen(80)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    ferrule.TcpLisen(80)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
