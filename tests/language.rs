@@ -178,6 +178,7 @@ fn mistakes_are_explained_at_their_place() {
         ("EXEC:echo a,b", "parseopts_table(): unknown option \"b\"", "b", "EXEC:'echo a,b'"),
         ("SYSTEM:echo a: b", "SYSTEM: wrong number of parameters (2 instead of 1)", " b", "SYSTEM:'echo a: b'"),
         ("EXEC:echo it\\'s", "syntax error: unexpected end", "echo it\\'s", "\\'"),
+        ("FD:x", "\"x\" is not the number of a descriptor", "x", ""),
         ("EXEC:cat,link=a,fdin=3", "option link needs a pseudo terminal", "link=a", "pty"),
         ("PTY,mode=9", "parseopts(): missing numerical value of option \"mode=9\"", "9", "octal"),
         ("TCP-L:1,max-children=2", "option max-children not allowed without option fork", "max-children=2", ""),

@@ -181,9 +181,9 @@ pub(crate) fn unknown_option(
     };
     let fitting = kind.groups.and(Groups::EVERY_KIND);
     let suits = |row: &&Row| row.groups.intersects(fitting);
-    let mut near = nearest_options(&name, rows.iter().copied().filter(suits), OFFERED);
+    let mut near = nearest_options(&name, &rows.iter().copied().filter(suits), OFFERED);
     if near.is_empty() {
-        near = nearest_options(&name, rows.iter().copied(), 1);
+        near = nearest_options(&name, &rows.iter().copied(), 1);
     }
     let guess = (!near.is_empty()).then(|| format!("did you mean {}?", listed(&near)));
     let command = command_with_comma(spec, single, kind, known)
@@ -198,7 +198,7 @@ pub(crate) fn unknown_option(
 }
 
 /// Names near to a wrong one, the nearest spelling of each option.
-fn nearest_options<'a>(name: &str, rows: impl Iterator<Item = &'a Row> + Clone, most: usize) -> Vec<&'static str> {
+fn nearest_options<'a>(name: &str, rows: &(impl Iterator<Item = &'a Row> + Clone), most: usize) -> Vec<&'static str> {
     let spelled = |spelling: &str| rows.clone().position(|row| spellings(row).any(|other| other == spelling));
     let mut taken = Vec::new();
     let mut near = nearest(name, rows.clone().flat_map(spellings), usize::MAX);
