@@ -104,8 +104,9 @@ fn numbered(request: &Request<'_>) -> Result<Opener> {
     let Some(number) = number.filter(|number| *number >= 0) else {
         return Err(Error::text(format!(
             "\"{}\" is not the number of a descriptor",
-            crate::error::printable(&word.bytes)
-        )));
+            crate::error::excerpt(&word.bytes)
+        ))
+        .span(word.span.clone()));
     };
     Ok(Opener::Connect(Arc::new(Inherited {
         input: number,
