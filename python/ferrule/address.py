@@ -82,7 +82,10 @@ def parse(text: str | bytes) -> Address:
     """
     from ferrule.addresses import CLASSES
 
-    halves = [CLASSES[keyword]._of(canonical) for keyword, canonical in _core.parse(os.fsencode(text))]
+    halves = [
+        CLASSES[keyword]._of(canonical)  # pyright: ignore[reportPrivateUsage]
+        for keyword, canonical in _core.parse(os.fsencode(text))
+    ]
     return halves[0] if len(halves) == 1 else Dual(halves[0], halves[1])
 
 

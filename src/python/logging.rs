@@ -88,7 +88,9 @@ pub fn log(py: Python<'_>) -> PyResult<Log> {
 
 /// Waits until Python has seen what was logged, for `limit` at most.
 pub fn flush(py: Python<'_>, limit: Duration) {
-    if let Some(queue) = current(&lock()) {
+    // Not within the condition, which would keep the lock while detached.
+    let queue = current(&lock());
+    if let Some(queue) = queue {
         py.detach(|| queue.flush(limit));
     }
 }

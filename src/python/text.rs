@@ -77,7 +77,7 @@ fn canonical(spec: &Spec, single: &Single) -> crate::Result<(&'static Kind, Vec<
     single.keyword.bytes = kind.name.into();
     for option in &mut single.options {
         if let Some(row) = row(kind, &String::from_utf8_lossy(&option.name.bytes)) {
-            option.name.bytes = row.name.into();
+            option.name.bytes = spelling(row).into();
         }
     }
     Ok((kind, single.to_bytes()))
@@ -85,6 +85,13 @@ fn canonical(spec: &Spec, single: &Single) -> crate::Result<(&'static Kind, Vec<
 
 fn row(kind: &Kind, name: &str) -> Option<&'static Row> {
     option::find(name, kind.groups.and(Groups::EVERY_KIND))
+}
+
+/// The name people use for an option: `reuseaddr` rather than `so-reuseaddr`, where both mean the same.
+pub fn spelling(row: &'static Row) -> &'static str {
+    let is_short = |alias: &&&str| row.name.strip_suffix(**alias).is_some_and(|prefix| prefix.ends_with('-'));
+    let means_it = |alias: &&&str| option::find(alias, row.groups).is_some_and(|found| std::ptr::eq(found, row));
+    row.aliases.iter().filter(is_short).find(means_it).unwrap_or(&row.name)
 }
 
 /// The names in a usage text like `:<host>:<port>`, in their order.
