@@ -14,7 +14,14 @@ from recipes import ROOT, Block, Recipe, Scenarios, Stage, name_of
 
 PYTHON = "docs/python.md"
 COMMAND_LINE = "docs/command-line.md"
-PAGES = (PYTHON, COMMAND_LINE, "docs/differences.md", "docs/index.md", "docs/performance.md", "docs/glossary.md")
+PAGES = (
+    PYTHON,
+    COMMAND_LINE,
+    "docs/differences.md",
+    "docs/index.md",
+    "docs/performance.md",
+    "docs/glossary.md",
+)
 scenarios = Scenarios(*PAGES)
 
 
