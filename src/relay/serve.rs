@@ -142,17 +142,17 @@ impl Relay {
     /// The first address: a single channel, or one after the other.
     async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => {
-                let serve = |relay: Arc<Self>, channel, context: Context, stop: Stop| async move {
-                    relay.serve_right(channel, &context, &stop).await
-                };
-                self.serve_many(endpoint, context, stop, serve).await
-            }
+            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_one).await,
             None => match until_stopped(open_once(&self.left, context), stop).await {
                 Ok(channel) => self.serve_right(channel, context, stop).await,
                 Err(ending) => ending,
             },
         }
+    }
+
+    /// One of many channels of the first address.
+    async fn serve_one(self: Arc<Self>, left: Box<Channel>, context: Context, stop: Stop) -> Outcome {
+        self.serve_right(left, &context, &stop).await
     }
 
     /// The second address, for a channel of the first.
@@ -446,3 +446,7 @@ fn failed(error: Error) -> Outcome {
     }
     Outcome { ended: Ended::Failed, error: Some(error), ..Outcome::default() }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
