@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
+use nix::fcntl::OFlag;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
@@ -239,6 +240,7 @@ impl Port {
                     Some(guard) => guard.clear_ready(),
                     None => return Poll::Ready(Err(error)),
                 },
+                Err(error) if self.class == Class::File && self.leave_direct(&error) => {}
                 result => {
                     if let (Ok(value), Some(guard)) = (&result, &mut guard)
                         && drained(value)
@@ -274,6 +276,14 @@ impl Port {
             }
             read => read,
         }
+    }
+
+    /// `O_DIRECT` takes whole blocks only (open(2)), and says EINVAL to the piece at the end of a file and to
+    /// messages of any length. From there on the page cache is used. True if the call is to be made again.
+    fn leave_direct(&self, error: &io::Error) -> bool {
+        error.raw_os_error() == Some(libc::EINVAL)
+            && sys::fd::has_status_flag(self.as_fd(), OFlag::O_DIRECT).unwrap_or(false)
+            && sys::fd::set_status_flag(self.as_fd(), OFlag::O_DIRECT, false).is_ok()
     }
 
     /// Writes from `buffer`.
