@@ -229,15 +229,12 @@ mod tests {
     impl Connect for Given {
         fn connect<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Channel>> {
             let mut channel = Channel::default();
-            match self.0 {
-                Some(text) => {
-                    channel.source = Some(Box::new(Text::new(text.to_vec())));
-                    channel.sink = Some(Box::new(Nothing));
-                }
-                None => {
-                    channel.source = Some(Box::new(Stalled));
-                    channel.sink = Some(Box::new(Stalled));
-                }
+            if let Some(text) = self.0 {
+                channel.source = Some(Box::new(Text::new(text.to_vec())));
+                channel.sink = Some(Box::new(Nothing));
+            } else {
+                channel.source = Some(Box::new(Stalled));
+                channel.sink = Some(Box::new(Stalled));
             }
             Box::pin(std::future::ready(Ok(channel)))
         }
