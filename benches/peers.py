@@ -136,7 +136,8 @@ def main() -> None:
     """Measure, print, write."""
     options = arguments()
     os.nice(options.nice)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the relays' contexts end them
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # the relays' contexts end them
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as directory:
         tools = Tools(options.load or build(), find_ferrule(options.ferrule), Path(directory))
         context = machine.describe(tools)

@@ -30,7 +30,7 @@ pub fn mixed(arguments: &mut Arguments) -> Result<(), Failure> {
             })
             .collect();
         let times = ping_pong.run(|_| !over.load(Ordering::Relaxed));
-        let outcomes: Vec<_> = senders.into_iter().map(|sender| sender.join()).collect();
+        let outcomes: Vec<_> = senders.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         (outcomes, times)
     });
     let mut sum = Outcome::default();

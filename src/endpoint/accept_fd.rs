@@ -142,7 +142,7 @@ mod tests {
         let opener = plan("ACCEPT-FD", &[&number(&inherited)], |_| {});
         let mut listener = bind(opener, &quiet()).await.unwrap();
         let address = inherited.local_addr().unwrap();
-        let _clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
+        let clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
         let mut server = accept(&mut listener, &quiet()).await.unwrap();
         let mut other = accept(&mut listener, &quiet()).await.unwrap();
         let port = server.source.as_ref().unwrap().port().unwrap();
@@ -151,7 +151,7 @@ mod tests {
         drop(listener);
         assert!(!sys::fd::is_nonblocking(inherited.as_fd()).unwrap());
         // The connections of the inherited socket are whole.
-        let [first, second] = _clients.map(|client| {
+        let [first, second] = clients.map(|client| {
             client.set_nonblocking(true).unwrap();
             tokio::net::TcpStream::from_std(client).unwrap()
         });

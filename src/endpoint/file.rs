@@ -115,11 +115,10 @@ impl File {
     fn flags(&self, exists: bool) -> OFlag {
         let access = OFlag::from_bits_retain(self.options.open_flags(access(self.direction).bits())) & OFlag::O_ACCMODE;
         let base = match self.manner {
-            Manner::Open => access,
             Manner::Create => OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC,
             Manner::Any if !exists => access | OFlag::O_CREAT,
             Manner::Any if access != OFlag::O_RDONLY => access | OFlag::O_APPEND,
-            Manner::Any => access,
+            Manner::Open | Manner::Any => access,
         };
         OFlag::from_bits_retain(self.options.open_flags(base.bits()))
     }

@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
-use crate::channel::{Channel, Port, PortSink, PortSource};
+use crate::channel::{Channel, Guards, Port, PortSink, PortSource};
 use crate::error::{Error, Phase, Result};
 use crate::option::{DescriptorMoment, Groups, Options, Settings, Shut};
 use crate::spec::values;
@@ -39,7 +39,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Both,
         doc: "Standard input for reading and standard output for writing.",
-        plan: |request| standard(request, 0, 1),
+        plan: |request| Ok(standard(request, 0, 1)),
     },
     Kind {
         name: "STDIN",
@@ -49,7 +49,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Read,
         doc: "Standard input.",
-        plan: |request| standard(request, 0, 0),
+        plan: |request| Ok(standard(request, 0, 0)),
     },
     Kind {
         name: "STDOUT",
@@ -59,7 +59,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Write,
         doc: "Standard output.",
-        plan: |request| standard(request, 1, 1),
+        plan: |request| Ok(standard(request, 1, 1)),
     },
     Kind {
         name: "STDERR",
@@ -69,7 +69,7 @@ pub(super) static KINDS: &[Kind] = &[
         groups: INHERITED,
         direction: Direction::Write,
         doc: "Standard error.",
-        plan: |request| standard(request, 2, 2),
+        plan: |request| Ok(standard(request, 2, 2)),
     },
     Kind {
         name: "FD",
@@ -83,8 +83,8 @@ pub(super) static KINDS: &[Kind] = &[
     },
 ];
 
-fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Result<Opener> {
-    Ok(Opener::Connect(Arc::new(Inherited {
+fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Opener {
+    Opener::Connect(Arc::new(Inherited {
         input,
         output,
         direction: request.direction,
@@ -95,7 +95,7 @@ fn standard(request: &Request<'_>, input: RawFd, output: RawFd) -> Result<Opener
             (1, _) => "stdout",
             _ => "stderr",
         },
-    })))
+    }))
 }
 
 fn numbered(request: &Request<'_>) -> Result<Opener> {
@@ -104,8 +104,9 @@ fn numbered(request: &Request<'_>) -> Result<Opener> {
     let Some(number) = number.filter(|number| *number >= 0) else {
         return Err(Error::text(format!(
             "\"{}\" is not the number of a descriptor",
-            crate::error::printable(&word.bytes)
-        )));
+            crate::error::excerpt(&word.bytes)
+        ))
+        .span(word.span.clone()));
     };
     Ok(Opener::Connect(Arc::new(Inherited {
         input: number,
@@ -134,7 +135,7 @@ impl Inherited {
             Direction::Write => "writing to",
         };
         notice!(context.log, "{doing} {}", self.word);
-        let mut guards = Vec::new();
+        let mut guards = Guards::default();
         let channel = if self.input == self.output && reads && writes {
             Channel::duplex(self.port(self.input, (true, true), &mut guards).await?, &settings)
         } else {
@@ -150,7 +151,7 @@ impl Inherited {
     }
 
     /// One descriptor, for (reading, writing).
-    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Vec<Box<dyn Send + Sync>>) -> Result<Port> {
+    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Guards) -> Result<Port> {
         let failed = |error| Error::open(Phase::Open, error);
         let fd = sys::fd::borrow(number).map_err(failed)?;
         guards.extend(self.prepare(fd).await?);

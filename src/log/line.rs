@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn text(line: Vec<u8>) -> String {
-        String::from_utf8_lossy(&line).into_owned()
+        String::from_utf8(line).unwrap_or_default()
     }
 
     #[test]

@@ -231,9 +231,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_can_be_written(data: Vec<u8>) {
-            let hex = data.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let hex = data.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             prop_assert_eq!(bytes(&format!("x{hex}")), data.clone());
-            let numbers = data.iter().map(|byte| format!("B{byte}")).collect::<String>();
+            let numbers = data.iter().fold(String::new(), |numbers, byte| format!("{numbers}B{byte}"));
             prop_assert_eq!(bytes(&numbers), data);
         }
 

@@ -5,20 +5,14 @@ const LONGEST: usize = 48;
 
 /// Up to `most` of `names` that are near to `wrong`, the nearest first. Letters' case does not matter.
 pub(super) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>, most: usize) -> Vec<&'a str> {
-    let wrong = wrong.to_ascii_lowercase();
     if wrong.is_empty() || wrong.len() > LONGEST {
         return Vec::new();
     }
-    // One slip in a short word, two in a longer one, three in a long one.
-    let limit = (wrong.len() / 3).clamp(1, 3);
+    // One slip in a short word, two in a longer one, three in a long one. A word of which every letter is
+    // wrong is near to nothing.
+    let limit = (wrong.len() / 3).clamp(1, 3).min(wrong.len() - 1);
     let mut near: Vec<(usize, &str)> = names
-        // Every letter more or less is a slip.
-        .filter(|name| name.len().abs_diff(wrong.len()) <= limit)
-        .filter_map(|name| {
-            let distance = distance(wrong.as_bytes(), name.to_ascii_lowercase().as_bytes());
-            // A word of two letters is near to everything short: nothing of it would be left.
-            (distance <= limit && distance < wrong.len()).then_some((distance, name))
-        })
+        .filter_map(|name| distance(wrong.as_bytes(), name.as_bytes(), limit).map(|distance| (distance, name)))
         .collect();
     near.sort_by_key(|(distance, name)| (*distance, name.len().abs_diff(wrong.len())));
     near.dedup_by_key(|(_, name)| *name);
@@ -28,23 +22,35 @@ pub(super) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>, mos
 }
 
 /// How many letters must be added, taken away, changed or swapped with their neighbour (the restricted
-/// Damerau-Levenshtein distance).
-fn distance(left: &[u8], right: &[u8]) -> usize {
+/// Damerau-Levenshtein distance); `None` when more than `limit`.
+fn distance(left: &[u8], right: &[u8], limit: usize) -> Option<usize> {
+    if left.len().abs_diff(right.len()) > limit {
+        return None;
+    }
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=right.len()).collect();
     for (row, from) in left.iter().enumerate() {
-        let mut current = vec![row + 1];
+        let mut current = Vec::with_capacity(above.len());
+        current.push(row + 1);
         for (column, to) in right.iter().enumerate() {
-            let changed = above[column] + usize::from(from != to);
+            let changed = above[column] + usize::from(!from.eq_ignore_ascii_case(to));
             let mut least = changed.min(above[column + 1] + 1).min(current[column] + 1);
-            if row > 0 && column > 0 && left[row - 1] == *to && right[column - 1] == *from {
+            let swapped = row > 0
+                && column > 0
+                && left[row - 1].eq_ignore_ascii_case(to)
+                && right[column - 1].eq_ignore_ascii_case(from);
+            if swapped {
                 least = least.min(before[column - 1] + 1);
             }
             current.push(least);
         }
+        // A swap looks back two rows: only when both are beyond the limit there is no way back.
+        if current.iter().chain(&above).all(|distance| *distance > limit) {
+            return None;
+        }
         before = std::mem::replace(&mut above, current);
     }
-    above[right.len()]
+    Some(above[right.len()]).filter(|distance| *distance <= limit)
 }
 
 /// `a`, `a or b`, `a, b or c`.
@@ -65,15 +71,16 @@ mod tests {
         for (left, right, slips) in [
             ("", "", 0),
             ("", "ab", 2),
-            ("fork", "fork", 0),
+            ("fork", "FORK", 0),
             ("frok", "fork", 1),
             ("reuseadr", "reuseaddr", 1),
             ("reuse-addr", "reuseaddr", 1),
             ("kitten", "sitting", 3),
             ("ca", "abc", 3),
         ] {
-            assert_eq!(distance(left.as_bytes(), right.as_bytes()), slips, "{left} {right}");
-            assert_eq!(distance(right.as_bytes(), left.as_bytes()), slips, "{right} {left}");
+            assert_eq!(distance(left.as_bytes(), right.as_bytes(), 9), Some(slips), "{left} {right}");
+            assert_eq!(distance(right.as_bytes(), left.as_bytes(), slips), Some(slips), "{right} {left}");
+            assert!(slips == 0 || distance(left.as_bytes(), right.as_bytes(), slips - 1).is_none(), "{left} {right}");
         }
     }
 

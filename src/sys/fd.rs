@@ -46,7 +46,7 @@ pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?).contains(OFlag::O_NONBLOCK))
 }
 
-/// Sets or clears a status flag with fcntl(F_SETFL).
+/// Sets or clears a status flag with fcntl(2), `F_SETFL`.
 pub fn set_status_flag(fd: BorrowedFd<'_>, flag: OFlag, on: bool) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     let wanted = if on { flags | flag } else { flags - flag };
@@ -131,7 +131,7 @@ pub fn register(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
     // SAFETY: an `OwnedFd` is open and always returns the same number, until the `AsyncFd` that owns it
     // is dropped.
     let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
-    registered.map_err(|error| error.into_parts())
+    registered.map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
 }
 
 /// Takes over a descriptor that a system call has just returned.
