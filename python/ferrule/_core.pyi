@@ -37,7 +37,7 @@ def quote(word: str | bytes | PathLike[str] | PathLike[bytes]) -> bytes:
 def parse(text: bytes) -> list[tuple[str, bytes]]:
     """Checks an address; gives the keyword and the canonical text of each half."""
 
-def compose(keyword: str, params: Sequence[object], options: dict[str, object]) -> bytes:
+def compose(keyword: str, params: tuple[object, ...], options: dict[str, object]) -> bytes:
     """Makes and checks the canonical text of an address of typed values."""
 
 def virtual_pair(
