@@ -32,7 +32,7 @@ pub use tap::{Tap, Tapped};
 
 use crate::endpoint::{BoxFuture, Context};
 use crate::error::Result;
-use crate::option::{LineEnd, Settings};
+use crate::option::{LineEnd, Settings, Shut};
 
 /// What bytes are read from. A read of 0 bytes is the end.
 pub trait Source: AsyncRead + Send + Sync + Unpin {
@@ -192,6 +192,12 @@ impl Channel {
     /// A second channel on the same connection, on descriptors of its own: for sessions that share an
     /// endpoint (`fork` on the second address).
     pub fn share(&self, settings: &Settings) -> std::io::Result<Self> {
+        let mut settings = settings.clone();
+        if settings.flow.end_close {
+            // The end of one session is not the end of the connection.
+            settings.flow.shut.get_or_insert(Shut::None);
+        }
+        let settings = &settings;
         let source = self.source.as_deref().and_then(Source::port).map(|port| port.duplicate()).transpose()?;
         let sink = self.sink.as_deref().and_then(Sink::port).map(|port| port.duplicate()).transpose()?;
         let mut shared = Self::halves(

@@ -2,6 +2,8 @@
 //!
 //! A relay with thousands of idle connections holds no buffers at all; a busy one reuses a few that are
 //! warm in the cache. The pool belongs to the thread, so there is nothing to lock.
+//!
+//! Buffers begin at the start of a page: files opened with `o-direct` take no others (open(2), `O_DIRECT`).
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -12,17 +14,41 @@ pub const SMALL: usize = 16 * 1024;
 /// little smaller, that size halves the throughput (docs/performance.md).
 pub const LARGE: usize = 256 * 1024;
 
+/// What buffers are aligned to, in bytes. No file system asks for more: `O_DIRECT` wants the logical block
+/// size of the device, 512 or 4096.
+pub(crate) const ALIGNMENT: usize = 4096;
+
 /// Most buffers kept for later, by size.
 const KEPT: [(usize, usize); 2] = [(SMALL, 64), (LARGE, 16)];
 
 thread_local! {
-    static FREE: RefCell<[Vec<Box<[u8]>>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static FREE: RefCell<[Vec<Block>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
-/// A buffer that goes back to the pool when dropped.
+/// Memory that is a little larger than asked for, so that it holds an aligned part of the right size.
+#[derive(Debug, Default)]
+struct Block {
+    bytes: Box<[u8]>,
+    /// Where the aligned part begins; the memory never moves.
+    start: usize,
+}
+
+impl Block {
+    fn new(size: usize) -> Self {
+        let bytes = vec![0; size + ALIGNMENT].into_boxed_slice();
+        let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Self { bytes, start }
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len().saturating_sub(ALIGNMENT)
+    }
+}
+
+/// A page-aligned buffer that goes back to the pool when dropped.
 #[derive(Debug)]
 pub struct Buffer {
-    bytes: Box<[u8]>,
+    block: Block,
 }
 
 impl Buffer {
@@ -30,19 +56,19 @@ impl Buffer {
     /// from earlier use, and never read before it is written.
     pub fn take(size: usize) -> Self {
         let kept = class(size).and_then(|class| FREE.try_with(|free| free.borrow_mut()[class].pop()).ok().flatten());
-        Self { bytes: kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()) }
+        Self { block: kept.unwrap_or_else(|| Block::new(size)) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        if let Some(class) = class(bytes.len()) {
+        let block = std::mem::take(&mut self.block);
+        if let Some(class) = class(block.size()) {
             // At the end of a thread the pool may be gone already; then the buffer is freed.
             let _ = FREE.try_with(|free| {
                 let free = &mut free.borrow_mut()[class];
                 if free.len() < KEPT[class].1 {
-                    free.push(bytes);
+                    free.push(block);
                 }
             });
         }
@@ -53,16 +79,43 @@ impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.block.bytes[self.block.start..][..self.block.size()]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        let size = self.block.size();
+        &mut self.block.bytes[self.block.start..][..size]
     }
 }
 
 fn class(size: usize) -> Option<usize> {
     KEPT.iter().position(|(kept, _)| *kept == size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_have_the_size_asked_for_and_begin_a_page() {
+        // Held together, so that none is a used one; odd sizes are what `-b` may ask for.
+        let sizes = [1, 13, 511, 8192, SMALL, SMALL, SMALL + 1, LARGE, LARGE];
+        let buffers = sizes.map(Buffer::take);
+        for (buffer, size) in buffers.iter().zip(sizes) {
+            assert_eq!(buffer.len(), size);
+            assert_eq!(buffer.as_ptr().align_offset(ALIGNMENT), 0, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_used_buffer_is_taken_again() {
+        let mut buffer = Buffer::take(SMALL);
+        let place = buffer.as_ptr();
+        buffer[SMALL - 1] = 7;
+        drop(buffer);
+        let again = Buffer::take(SMALL);
+        assert_eq!((again.as_ptr(), again[SMALL - 1], again.len()), (place, 7, SMALL));
+    }
 }

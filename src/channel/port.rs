@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
+use nix::fcntl::OFlag;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Ready};
 
@@ -83,6 +84,8 @@ pub struct Port {
     number: RawFd,
     /// Counts calls that read, see [`Port::reads`].
     reads: AtomicU32,
+    /// The connection had been reset when it was first looked at.
+    reset: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -134,15 +137,15 @@ impl Port {
     }
 
     fn register(fd: OwnedFd, class: Class, mode: Mode) -> io::Result<Self> {
-        let (number, reads) = (fd.as_raw_fd(), AtomicU32::new(0));
+        let (number, reads, reset) = (fd.as_raw_fd(), AtomicU32::new(0), AtomicBool::new(false));
         if class == Class::File {
-            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads });
+            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads, reset });
         }
         match sys::fd::register(fd) {
-            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads }),
+            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads, reset }),
             // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
             Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
-                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads })
+                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads, reset })
             }
             Err((_, error)) => Err(error),
         }
@@ -188,7 +191,14 @@ impl Port {
             // The guard is dropped as it is: the first write need not wait again.
             let _still_ready = fd.writable().await?;
         }
-        socket2::SockRef::from(self).take_error()?.map_or(Ok(()), Err)
+        let Some(error) = socket2::SockRef::from(self).take_error()? else { return Ok(()) };
+        // A connection that was refused says so. One that was reset stood already, and what came before the
+        // reset can still be read; asking for the error has taken it away, so it is told after that.
+        if matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)) {
+            self.reset.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// Whether bytes wait to be read.
@@ -230,6 +240,7 @@ impl Port {
                     Some(guard) => guard.clear_ready(),
                     None => return Poll::Ready(Err(error)),
                 },
+                Err(error) if self.class == Class::File && self.leave_direct(&error) => {}
                 result => {
                     if let (Ok(value), Some(guard)) = (&result, &mut guard)
                         && drained(value)
@@ -248,12 +259,31 @@ impl Port {
     /// Reads into `buffer`; 0 is the end, or an empty message.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let (wanted, mode) = (buffer.len(), self.mode);
-        self.poll_call(
+        let read = self.poll_call(
             cx,
             false,
             |fd| if mode == Mode::PerCall { sys::io::receive(fd, buffer) } else { sys::io::read(fd, buffer) },
             |count| *count > 0 && *count < wanted && self.class.short_read_drains(),
-        )
+        );
+        self.or_reset(read)
+    }
+
+    /// The end of the data, or the reset that [`Port::connected`] came upon.
+    fn or_reset(&self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match read {
+            Poll::Ready(Ok(0)) if self.reset.swap(false, Ordering::Relaxed) => {
+                Poll::Ready(Err(io::Error::from_raw_os_error(libc::ECONNRESET)))
+            }
+            read => read,
+        }
+    }
+
+    /// `O_DIRECT` takes whole blocks only (open(2)), and says EINVAL to the piece at the end of a file and to
+    /// messages of any length. From there on the page cache is used. True if the call is to be made again.
+    fn leave_direct(&self, error: &io::Error) -> bool {
+        error.raw_os_error() == Some(libc::EINVAL)
+            && sys::fd::has_status_flag(self.as_fd(), OFlag::O_DIRECT).unwrap_or(false)
+            && sys::fd::set_status_flag(self.as_fd(), OFlag::O_DIRECT, false).is_ok()
     }
 
     /// Writes from `buffer`.
@@ -274,7 +304,8 @@ impl Port {
     /// Moves up to `most` bytes into `pipe` without copying. `pipe` must be empty, so that
     /// `WouldBlock` can only mean that nothing is there to read.
     pub fn poll_splice_out(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
-        self.poll_call(cx, false, |fd| sys::io::splice(fd, pipe, most), |_| false)
+        let moved = self.poll_call(cx, false, |fd| sys::io::splice(fd, pipe, most), |_| false);
+        self.or_reset(moved)
     }
 
     /// Moves up to `most` bytes out of `pipe`, which holds at least that many, without copying.

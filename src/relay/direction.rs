@@ -366,3 +366,7 @@ impl Direction {
         tally.add(bytes as u64);
     }
 }
+
+#[cfg(test)]
+#[path = "direction_tests.rs"]
+pub(super) mod tests;

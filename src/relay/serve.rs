@@ -140,17 +140,23 @@ impl Relay {
     /// The first address: a single channel, or one after the other.
     async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => {
-                let serve = |relay: Arc<Self>, channel, context: Context, stop: Stop| async move {
-                    relay.serve_right(channel, &context, &stop).await
-                };
-                self.serve_many(endpoint, context, stop, serve).await
-            }
+            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_one).await,
             None => match until_stopped(open_once(&self.left, context), stop).await {
                 Ok(channel) => self.serve_right(channel, context, stop).await,
                 Err(ending) => ending,
             },
         }
+    }
+
+    /// One of many channels of the first address.
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its parameters twice, idle sessions are many")]
+    fn serve_one(
+        self: Arc<Self>,
+        left: Box<Channel>,
+        context: Context,
+        stop: Stop,
+    ) -> impl Future<Output = Outcome> + Send {
+        async move { self.serve_right(left, &context, &stop).await }
     }
 
     /// The second address, for a channel of the first.
@@ -176,7 +182,7 @@ impl Relay {
         stop: &Stop,
     ) -> Outcome {
         let left = Arc::new(left);
-        let serve = |relay: Arc<Self>, right, context: Context, stop: Stop| {
+        let serve = move |relay: Arc<Self>, right, context: Context, stop: Stop| {
             let shared = left.share(&settings_of(&relay.left));
             async move {
                 match shared {
@@ -209,7 +215,7 @@ impl Relay {
         serve: S,
     ) -> Outcome
     where
-        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
+        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F + Clone + Send + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
         let mut sessions = Sessions::default();
@@ -239,9 +245,7 @@ impl Relay {
                     failure!(child.log, "{}", error.line());
                 }
                 Ok(channel) => {
-                    let task =
-                        self.forked(serve(Arc::clone(self), channel, child.clone(), stop.clone()), child.log.clone());
-                    sessions.tasks.spawn(task);
+                    sessions.tasks.spawn(Arc::clone(self).forked(serve.clone(), channel, child.clone(), stop.clone()));
                 }
                 Err(ending) => break ending,
             }
@@ -257,26 +261,27 @@ impl Relay {
     }
 
     /// One session of many: its error is told here, since the relay goes on.
-    fn forked<F: Future<Output = Outcome> + Send>(
-        self: &Arc<Self>,
-        serve: F,
-        log: crate::log::Log,
-    ) -> impl Future<Output = Outcome> + Send + use<F> {
-        let relay = Arc::clone(self);
-        async move {
-            if !relay.settings.session_wait.is_zero() {
-                tokio::time::sleep(relay.settings.session_wait).await;
-            }
-            let mut outcome = serve.await;
-            if let Some(error) = outcome.error.take() {
-                relay.totals.failed.fetch_add(1, Ordering::Relaxed);
-                if !error.is_logged() {
-                    failure!(log, "{}", error.line());
-                }
-                outcome.error = Some(error.logged());
-            }
-            outcome
+    ///
+    /// What serves it is called in here: a future that is handed in would be kept twice, as what was handed
+    /// in and as what is waited for.
+    async fn forked<S, F>(self: Arc<Self>, serve: S, channel: Box<Channel>, context: Context, stop: Stop) -> Outcome
+    where
+        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
+        F: Future<Output = Outcome>,
+    {
+        if !self.settings.session_wait.is_zero() {
+            tokio::time::sleep(self.settings.session_wait).await;
         }
+        let log = context.log.clone();
+        let mut outcome = serve(Arc::clone(&self), channel, context, stop).await;
+        if let Some(error) = outcome.error.take() {
+            self.totals.failed.fetch_add(1, Ordering::Relaxed);
+            if !error.is_logged() {
+                failure!(log, "{}", error.line());
+            }
+            outcome.error = Some(error.logged());
+        }
+        outcome
     }
 
     /// One session.
@@ -464,3 +469,7 @@ fn failed(error: Error) -> Outcome {
     }
     Outcome { ended: Ended::Failed, error: Some(error), ..Outcome::default() }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

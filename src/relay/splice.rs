@@ -116,21 +116,5 @@ impl Pipe {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::expect_used, reason = "tests")]
-
-    use super::*;
-
-    #[test]
-    fn a_pipe_with_bytes_in_it_is_never_used_again() {
-        let mut pipe = Pipe::take().expect("a pipe");
-        sys::io::write(pipe.entry(), b"secret").expect("room");
-        pipe.filled = 6;
-        pipe.give_back();
-        let mut next = Pipe::take().expect("a pipe");
-        assert_eq!(next.filled, 0);
-        let mut buffer = [0; 16];
-        assert_eq!(next.rescue(&mut buffer).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
-        next.give_back();
-    }
-}
+#[path = "splice_tests.rs"]
+mod tests;

@@ -43,7 +43,12 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 
 /// Whether `O_NONBLOCK` is set on the open file description.
 pub fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?).contains(OFlag::O_NONBLOCK))
+    has_status_flag(fd, OFlag::O_NONBLOCK)
+}
+
+/// Whether a status flag is set, as fcntl(2), `F_GETFL`, tells.
+pub fn has_status_flag(fd: BorrowedFd<'_>, flag: OFlag) -> io::Result<bool> {
+    Ok(OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?).contains(flag))
 }
 
 /// Sets or clears a status flag with fcntl(2), `F_SETFL`.

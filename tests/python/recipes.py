@@ -20,7 +20,7 @@ PORTS = ("80", "2375", "3334", "4000", "4001", "5432", "5555", "6000", "7777", "
 """Numbers that stand for ports; each becomes a free one."""
 
 WORDS = {
-    "range=10.0.0.0/8": "range=127.0.0.2/32",
+    "10.0.0.0/8": "127.0.0.2/32",
     "-T 600": "-T 0.5",
     "accept-timeout=10": "accept-timeout=0.3",
     "interval=5": "interval=0.1",

@@ -1,7 +1,7 @@
 """Every recipe of README.md and of the cookbook, acted out.
 
-The command lines are taken from the Markdown files; `recipes.py` puts free ports, this machine and a folder of
-the test in the places of those shown. What a person would see is checked by a scenario for each heading.
+The command lines are taken from the Markdown files; `recipes.py` puts free ports, this machine and a folder
+of the test in the places of those shown. A scenario for each heading checks what a person would see.
 """
 
 from __future__ import annotations
@@ -395,12 +395,12 @@ def follow(stage: Stage) -> None:
     path.write_text("old\n")
     line = stage.start(stage.line)
     wait_until(lambda: server.accepted, "the connection")
-    for text in ("new\n", "newer\n"):
-        before = len(said)
-        with path.open("a") as log:
+    expected = b""
+    for text in (b"new\n", b"newer\n"):
+        expected += text
+        with path.open("ab") as log:
             log.write(text)
-        wait_until(lambda wanted=before + len(text): len(said) >= wanted, f"{text!r}")
-    assert said == b"new\nnewer\n"
+        wait_until(lambda wanted=expected: bytes(said) == wanted, f"{text!r}")
     assert line.process.poll() is None
 
 
@@ -587,11 +587,11 @@ def device(stage: Stage) -> Iterator[str]:
 def serial_over_tcp(stage: Stage) -> None:
     with device(stage):
         line, port = stage.listen(4000)
+        lock = stage.path("/tmp/ttyUSB0.lock")
         for text in (b"one", b"two"):
             with dial(port) as client:
                 client.sendall(text + b"\n")
                 assert read_exactly(client, 10 + len(text)) == b"you said " + text + b"\n"
-                lock = stage.path("/tmp/ttyUSB0.lock")
                 assert int(lock.read_text()) == line.pid
             wait_until(lambda: not lock.exists(), "the end of the session")
         line.terminate()
