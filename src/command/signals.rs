@@ -99,9 +99,7 @@ impl Drop for Signals {
 
 fn caught_signals(mask: u64) -> SigSet {
     let chosen = |signal: Signal| mask >> (signal as i32) & 1 == 1;
-    let mut set: SigSet = Signal::iterator()
-        .filter(|signal| chosen(*signal) && !OTHERS.contains(signal))
-        .collect();
+    let mut set: SigSet = Signal::iterator().filter(|signal| chosen(*signal) && !OTHERS.contains(signal)).collect();
     set.add(Signal::SIGUSR1);
     set
 }
@@ -260,7 +258,9 @@ mod tests {
     #[test]
     fn the_mask_says_what_is_caught() {
         let caught = caught_signals(0x89de);
-        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGABRT] {
+        for signal in
+            [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGABRT]
+        {
             assert!(caught.contains(signal), "{signal}");
         }
         for signal in [Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGCHLD] {

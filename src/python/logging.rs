@@ -32,6 +32,8 @@ struct State {
     dropped: u64,
     /// The drainer is handing events to Python.
     busy: bool,
+    /// Python is going away: nothing more is handed to it.
+    closed: bool,
 }
 
 impl Queue {
@@ -41,6 +43,9 @@ impl Queue {
 
     fn push(&self, level: Level, message: &str) {
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         if state.events.len() < CAPACITY {
             state.events.push_back((level, message.to_owned()));
         } else {
@@ -62,7 +67,7 @@ impl Queue {
     }
 
     fn flush(&self, limit: Duration) {
-        let is_full = |state: &mut State| state.busy || !state.events.is_empty();
+        let is_full = |state: &mut State| state.busy || !state.events.is_empty() || state.dropped > 0;
         // When the time is up the events stay queued.
         let _ = self.emptied.wait_timeout_while(self.lock(), limit, is_full);
     }
@@ -92,6 +97,17 @@ pub fn flush(py: Python<'_>, limit: Duration) {
     let queue = current(lock().as_ref());
     if let Some(queue) = queue {
         py.detach(|| queue.flush(limit));
+    }
+}
+
+/// As [`flush`], for the last time: what comes later is thrown away.
+pub fn finish(py: Python<'_>, limit: Duration) {
+    let queue = lock().take().filter(|(process, _)| *process == std::process::id());
+    if let Some((_, queue)) = queue {
+        py.detach(|| {
+            queue.lock().closed = true;
+            queue.flush(limit);
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use super::errors::{OrRaise, exception};
 use super::logging;
 use super::report::Report;
 use crate::endpoint::{Defaults, Direction, Plan};
-use crate::relay::{self, Background, Ways};
+use crate::relay::{self, Background, Ending, Ways};
 
 /// How often a waiting main thread looks for signals: Ctrl-C is to be answered within 200 ms.
 const TICK: Duration = Duration::from_millis(40);
@@ -240,8 +240,15 @@ impl Drop for Running {
     }
 }
 
+/// A relay of this process, as long as its thread has something to do.
+struct Live {
+    process: u32,
+    relay: Weak<Background>,
+    ending: Ending,
+}
+
 /// Relays under way, to be ended with the interpreter. Only locked while attached to the interpreter.
-static LIVE: Mutex<Vec<(u32, Weak<Background>)>> = Mutex::new(Vec::new());
+static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
 
 fn remember(py: Python<'_>, background: &Arc<Background>) -> PyResult<()> {
     /// A forked child inherits this together with what Python does at its exit.
@@ -249,28 +256,35 @@ fn remember(py: Python<'_>, background: &Arc<Background>) -> PyResult<()> {
     if !REGISTERED.swap(true, Ordering::Relaxed) {
         py.import("atexit")?.call_method1("register", (wrap_pyfunction!(close_all, py)?,))?;
     }
+    let process = std::process::id();
     let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    live.retain(|(_, relay)| relay.strong_count() > 0);
-    live.push((std::process::id(), Arc::downgrade(background)));
+    // Those of the parent of a fork are left alone: their locks may be held for ever.
+    live.retain(|relay| relay.process != process || !relay.ending.is_over());
+    live.push(Live { process, relay: Arc::downgrade(background), ending: background.ending() });
     Ok(())
 }
 
-/// Ends all relays of this process, so that nothing they made stays behind.
+/// Ends all relays of this process, so that nothing they made stays behind, and no thread of theirs meets
+/// an interpreter that is going away.
 #[pyfunction]
 fn close_all(py: Python<'_>) {
     let process = std::process::id();
-    let live = std::mem::take(&mut *LIVE.lock().unwrap_or_else(PoisonError::into_inner));
-    let own = live.iter().filter(|(owner, _)| *owner == process);
-    let relays: Vec<_> = own.filter_map(|(_, relay)| relay.upgrade()).collect();
+    let mut live = std::mem::take(&mut *LIVE.lock().unwrap_or_else(PoisonError::into_inner));
+    let strangers: Vec<_> = live.extract_if(.., |relay| relay.process != process).collect();
+    std::mem::forget(strangers);
     py.detach(|| {
+        let relays: Vec<_> = live.iter().filter_map(|live| live.relay.upgrade()).collect();
         for relay in &relays {
             relay.stop();
         }
         for relay in &relays {
             relay.close(GRACE, PATIENCE);
         }
+        for live in &live {
+            live.ending.wait(PATIENCE);
+        }
     });
-    logging::flush(py, LOG_PATIENCE);
+    logging::finish(py, PATIENCE);
 }
 
 fn report(background: &Background, outcome: relay::Outcome) -> relay::Report {

@@ -35,6 +35,25 @@ struct Shared {
 struct State {
     outcome: Option<Outcome>,
     callbacks: Vec<Callback>,
+    /// The callbacks have returned: the thread does nothing more.
+    is_over: bool,
+}
+
+/// Says when a relay's thread has done all it had to, callbacks too, also when nobody holds the relay.
+#[derive(Debug, Clone)]
+pub struct Ending(Arc<Shared>);
+
+impl Ending {
+    /// Whether the thread does nothing more.
+    pub fn is_over(&self) -> bool {
+        self.0.lock().is_over
+    }
+
+    /// Waits until the thread does nothing more, for `limit` at most; true if it came to that.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let waited = self.0.ended.wait_timeout_while(self.0.lock(), limit, |state| !state.is_over);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_over
+    }
 }
 
 impl Shared {
@@ -53,6 +72,8 @@ impl Shared {
         for callback in callbacks {
             callback();
         }
+        self.lock().is_over = true;
+        self.ended.notify_all();
     }
 }
 
@@ -121,6 +142,11 @@ impl Background {
     /// What the relay's thread said at its end; `None` while it runs.
     pub fn outcome(&self) -> Option<Outcome> {
         self.shared.lock().outcome.clone()
+    }
+
+    /// What says when the relay's thread is done.
+    pub fn ending(&self) -> Ending {
+        Ending(Arc::clone(&self.shared))
     }
 
     /// What was moved so far.
@@ -302,10 +328,12 @@ mod tests {
     fn callbacks_come_once_everything_is_closed() {
         let (sender, receiver) = mpsc::channel();
         let relay = start(None, None, Settings::default());
-        let early = sender.clone();
+        let (early, ending) = (sender.clone(), relay.ending());
         relay.on_end(move || early.send("waited").unwrap());
         assert!(receiver.try_recv().is_err());
+        assert!(!ending.is_over());
         relay.abort();
+        assert!(ending.wait(Duration::from_secs(10)));
         assert_eq!(receiver.recv_timeout(Duration::from_secs(10)).unwrap(), "waited");
         relay.on_end(move || sender.send("at once").unwrap());
         assert_eq!(receiver.try_recv().unwrap(), "at once");

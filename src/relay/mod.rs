@@ -16,7 +16,7 @@ mod stop;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use background::{Background, Outcome, panicked};
+pub use background::{Background, Ending, Outcome, panicked};
 pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};

@@ -34,11 +34,9 @@ impl Sessions {
     fn note(&mut self, joined: std::result::Result<Outcome, tokio::task::JoinError>) {
         let error = match joined {
             Ok(outcome) => outcome.error,
-            Err(error) if error.is_panic() => Some(Error::new(
-                ErrorKind::Transfer,
-                Phase::Close,
-                "a session failed in an unexpected way",
-            )),
+            Err(error) if error.is_panic() => {
+                Some(Error::new(ErrorKind::Transfer, Phase::Close, "a session failed in an unexpected way"))
+            }
             Err(_) => None,
         };
         if self.error.is_none() {
@@ -333,7 +331,8 @@ impl Channels {
             Opener::Connect(_) => Self::Connected { first: true },
             Opener::Bind(bind) => Self::Accepted {
                 _locks: LockFile::of(life(endpoint), &context.log).await?,
-                accept: retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?,
+                accept: retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await })
+                    .await?,
             },
         })
     }
@@ -399,10 +398,13 @@ async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Cha
     let locks = LockFile::of(life(endpoint), &context.log).await?;
     let opened = match &endpoint.opener {
         Opener::Connect(connect) => {
-            retried(endpoint, context, |context| async move { endpoint.connect(connect, &context).await }).await.map(Box::new)
+            retried(endpoint, context, |context| async move { endpoint.connect(connect, &context).await })
+                .await
+                .map(Box::new)
         }
         Opener::Bind(bind) => {
-            let mut accept = retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?;
+            let mut accept =
+                retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?;
             accept_in_time(&mut *accept, endpoint, context).await
         }
     };
@@ -417,9 +419,9 @@ async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Cha
 async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
     let accepted = match life(endpoint).accept_timeout {
         None => accept.accept(context).await,
-        Some(limit) => tokio::time::timeout(limit, accept.accept(context)).await.unwrap_or_else(|_| {
-            Err(Error::open(Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))
-        }),
+        Some(limit) => tokio::time::timeout(limit, accept.accept(context))
+            .await
+            .unwrap_or_else(|_| Err(Error::open(Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))),
     };
     accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
 }

@@ -10,8 +10,8 @@ use crate::endpoint::Defaults;
 use crate::error::ErrorKind;
 use crate::log::Log;
 use crate::option::Principal;
-use crate::spec::Word;
 use crate::spec::Single;
+use crate::spec::Word;
 
 /// No wait in these tests is longer.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -203,3 +203,21 @@ def test_after_a_fork(script: Script) -> None:
     )
     output, errors = process.communicate(timeout=PATIENCE)
     assert (output, errors, process.returncode) == ("7\n", "", 0)
+
+
+def test_callbacks_are_over_before_the_interpreter_is(script: Script) -> None:
+    """A thread that meets an interpreter that is going away would end the process with a fatal error."""
+    process = script(
+        """
+        import time
+        from ferrule import Relay
+        def slow():
+            time.sleep(0.2)
+            print("done", flush=True)
+        running = [Relay("PIPE", "PIPE").start() for _ in range(3)]
+        for relay in running:
+            relay.on_end(slow)
+        """
+    )
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert (output, errors, process.returncode) == ("done\n" * 3, "", 0)
