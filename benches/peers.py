@@ -114,34 +114,35 @@ def report(rows: Sequence[Row], runs: Runs, failures: dict[str, dict[str, str]],
         print(f"\n- no figures of {peer} for {', '.join(names)}: {why}")
 
 
-def measure_all(bench: Bench, options: argparse.Namespace) -> tuple[Runs, dict[str, dict[str, str]], float]:
-    """Measure the rows asked for until interrupted; the last value is the share of others' work."""
+def measure_all(bench: Bench, options: argparse.Namespace) -> tuple[Runs, dict[str, dict[str, str]], str]:
+    """Measure the rows asked for until interrupted; the last value says how busy others were before each."""
     runs: Runs = {}
     failures: dict[str, dict[str, str]] = {}
-    others = 0.0
+    others: list[str] = []
     for row in (row for row in ROWS if row.name in options.only):
         peers = [PEERS[name] for name in row.peers if name in options.peers]
         present = [peer for peer in peers if peer.available(bench.tools)]
-        others = max(others, machine.busy())
+        others.append(f"{row.name} {machine.busy():.0%}")
         try:
             counted, failures[row.name] = measure(bench, row, present, options.rounds)
         except KeyboardInterrupt:
             break
         runs.update(counted)
         failures[row.name] |= {peer.name: "not installed" for peer in peers if peer not in present}
-    return runs, failures, others
+    return runs, failures, ", ".join(others)
 
 
 def main() -> None:
     """Measure, print, write."""
     options = arguments()
     os.nice(options.nice)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the relays' contexts end them
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # the relays' contexts end them
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as directory:
         tools = Tools(options.load or build(), find_ferrule(options.ferrule), Path(directory))
         context = machine.describe(tools)
         runs, failures, others = measure_all(Bench(tools, options.seconds), options)
-    context.append(f"work of others before the rows: at most {others:.0%} of the machine")
+    context.append(f"CPU time that others took just before each row: {others}")
     print("\n".join(f"- {line}" for line in context), end="\n\n")
     report([row for row in ROWS if row.name in failures], runs, failures, options.markdown)
     if options.json:

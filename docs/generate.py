@@ -103,9 +103,6 @@ VALUE_WORDS = {
 # Parameters whose names mean something else among the options.
 PARAM_NAMES = {"protocol": "protocol_number", "type": "socket_type", "ip-addr": "address"}
 
-# Prefixes that a shorter spelling goes without.
-PREFIXES = ("so", "tcp", "udp", "ip", "ipv6", "o", "f", "openssl")
-
 
 class Param(NamedTuple):
     """One parameter of a class."""
@@ -117,25 +114,22 @@ class Param(NamedTuple):
 
 def class_name(words: str) -> str:
     """``TCP4-LISTEN`` -> ``Tcp4Listen``."""
-    return "".join(part.capitalize() for part in re.split(r"[-,_]", words))
+    return "".join(part.capitalize() for part in re.findall(r"[A-Za-z0-9]+", words))
 
 
 def option_name(option: Option) -> str:
-    """The Python name of an option: its spelling without a prefix, where it has one."""
-    name = option["name"]
-    prefix, _, rest = name.partition("-")
-    if prefix in PREFIXES and rest in option["aliases"]:
-        name = rest
-    name = name.replace("-", "_")
+    """The Python name of an option."""
+    name = option["short"].replace("-", "_")
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def params(kind: Kind) -> list[Param]:
     """The parameters in a usage text like ``:<host>:<port>`` or ``[:<filename>]``."""
-    found = []
-    for bracket, name in re.findall(r"(\[?):<([^>]+)>", kind["usage"]):
+    found: list[Param] = []
+    for match in re.finditer(r"(\[?):<([^>]+)>", kind["usage"]):
+        bracket, name = match[1], match[2]
         found.append(
-            Param(PARAM_NAMES.get(name, name.replace("-", "_")), param_type(kind, name), bool(bracket))
+            Param(PARAM_NAMES.get(name) or name.replace("-", "_"), param_type(kind, name), bool(bracket))
         )
     return found
 
@@ -269,7 +263,7 @@ def render_addresses(catalog: Catalog) -> str:
         "    from ferrule import options as o",
         "    from ferrule.address import TextLike",
         "",
-        "__all__ = [",
+        "__all__: list[str] = [",
         *(f'    "{name}",' for name in names),
         "]",
     ]

@@ -181,10 +181,11 @@ impl Error {
         self
     }
 
-    /// Points at a place in a text that is not at hand: whoever has it calls [`Error::place`].
+    /// Points at a place in a text that is not at hand, unless an inner layer already did; whoever has the
+    /// text calls [`Error::place`].
     #[must_use]
     pub fn span(mut self, span: Span) -> Self {
-        self.0.span = Some(span);
+        self.0.span.get_or_insert(span);
         self
     }
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from comparison.relays import Tools
 
 _WATCH = 0.5
+_NUMBERED = re.compile(r"\d+\.\d+")
 
 
 def _ticks() -> tuple[int, int]:
@@ -32,8 +34,8 @@ def _version(*command: str) -> str:
     if not shutil.which(command[0]):
         return f"{name}: not installed"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines()
-    return next((line.strip() for line in lines if "version" in line.lower()), f"{name}: version unknown")
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    return next((line for line in lines if _NUMBERED.search(line)), f"{name}: version unknown")
 
 
 def describe(tools: Tools) -> list[str]:

@@ -49,7 +49,7 @@ class Group:
 
     def remove(self) -> None:
         """Remove the group, which its last members may be leaving only now."""
-        for _ in range(50):
+        for _ in range(250):
             with contextlib.suppress(OSError):
                 self._directory.rmdir()
                 return

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from comparison.endpoints import Endpoint
 
+# One thread each, as ferrule has, which on two processors with both ends beside it is no slower than two.
 _HAPROXY = """
 global
     nbthread 1
@@ -102,7 +103,7 @@ def _like_socat(name: str, *switches: str) -> Peer:
         return [program(tools), *switches, *_socat_words(listen, target)]
 
     def one_shot(tools: Tools, port: int | str) -> list[str]:
-        return [program(tools), *switches, "-", _socat_target(Endpoint("tcp", str(port)))]
+        return [program(tools), *switches, "-", f"TCP:127.0.0.1:{port}"]
 
     return Peer(" ".join((name, *switches)).replace(" ", ""), name, command, one_shot)
 

@@ -7,7 +7,9 @@
 | ``p50`` ``p99`` | microseconds |
 | ``each`` | microseconds of the relay's CPU per round trip or connection |
 | ``conns`` | connections a second |
-| ``memory`` | KiB of process memory per connection |
+| ``busy`` | MiB of process memory (proportional set size) in the middle of the run |
+| ``rest`` | MiB of process memory with no connection |
+| ``memory`` | KiB of process memory per connection, beyond that |
 | ``after`` | the same after a burst through each connection, as a multiple |
 | ``descriptors`` | per connection |
 | ``first`` | milliseconds from the start to the first byte at the server |
@@ -15,6 +17,7 @@
 
 import dataclasses
 import functools
+import threading
 import time
 from collections.abc import Callable
 
@@ -25,6 +28,7 @@ from comparison.relays import Peer
 
 _BURST = 256 * 1024
 _SETTLE = 1.0
+_MIB = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +53,30 @@ def _cpu(stage: Stage, before: float, units: float, name: str) -> Figures:
     return {name: (stage.cpu() - before) / units} if stage.relay else {}
 
 
+def _during(bench: Bench, stage: Stage, run: Callable[[], Figures]) -> tuple[Figures, Figures]:
+    """Make a run; return its outcome, and the memory of the relay, if any, in the middle of it."""
+    memory: Figures = {}
+    if stage.relay is None:
+        return run(), memory
+    relay = stage.relay
+    timer = threading.Timer(bench.seconds / 2, lambda: memory.update(busy=relay.memory() / _MIB))
+    timer.start()
+    try:
+        return run(), memory
+    finally:
+        timer.cancel()
+        timer.join()
+
+
 def _bulk(streams: int, sink: str, near: str, far: str, bench: Bench, peer: Peer) -> Figures:
     with bench.stage(peer, near, far) as stage:
         before = stage.cpu()
-        run = bench.load("send", to=stage.near, streams=streams, sink=sink, **{"for": bench.seconds})
+        options = {"streams": streams, "sink": sink, "for": bench.seconds}
+        run, memory = _during(bench, stage, lambda: bench.load("send", to=stage.near, **options))
         return {
             "rate": run["bytes"] / run["seconds"] / 1e9,
             **_cpu(stage, before, run["bytes"] / 1e9, "cpu"),
+            **memory,
         }
 
 
@@ -109,9 +130,10 @@ def _idle(connections: int, bench: Bench, peer: Peer) -> Figures:
             time.sleep(_SETTLE)
             after = relay.memory() - memory
     return {
+        "rest": memory / _MIB,
         "memory": idle / 1024 / connections,
         "after": after / max(idle, 1),
-        "descriptors": opened / connections,
+        "descriptors": round(opened / connections, 2),
     }
 
 

@@ -12,6 +12,8 @@ UNITS = {
     "p99": "p99 us",
     "each": "CPU us each",
     "conns": "connections/s",
+    "busy": "MiB busy",
+    "rest": "MiB at rest",
     "memory": "KiB each",
     "after": "x after a burst",
     "descriptors": "descriptors each",

@@ -10,6 +10,7 @@ Nothing is imported before it is used.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ferrule import addresses
     from ferrule._core import Flow as Flow
     from ferrule._core import Report as Report
     from ferrule._core import Running as Running
@@ -74,17 +75,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name.startswith("_") and name != "__version__":
-        raise AttributeError(f"module 'ferrule' has no attribute {name!r}")
-    from importlib import import_module
+if TYPE_CHECKING:
+    __all__ += addresses.__all__
+else:
 
-    home = import_module(f"ferrule.{_HOMES.get(name, 'addresses')}")
-    try:
-        value = globals()[name] = getattr(home, name)
-    except AttributeError:
-        raise AttributeError(f"module 'ferrule' has no attribute {name!r}") from None
-    return value
+    def __getattr__(name: str) -> object:
+        if name.startswith("_") and name != "__version__":
+            raise AttributeError(f"module 'ferrule' has no attribute {name!r}")
+        from importlib import import_module
+
+        home = import_module(f"ferrule.{_HOMES.get(name, 'addresses')}")
+        try:
+            value = globals()[name] = getattr(home, name)
+        except AttributeError:
+            raise AttributeError(f"module 'ferrule' has no attribute {name!r}") from None
+        return value
 
 
 def __dir__() -> list[str]:

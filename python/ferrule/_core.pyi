@@ -4,9 +4,24 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypedDict, final
+from typing import Any, Final, Literal, Self, TypedDict, final, type_check_only
 
 from ferrule.errors import RelayError
+
+__all__ = [
+    "Flow",
+    "Relay",
+    "Report",
+    "Running",
+    "__version__",
+    "catalog",
+    "compose",
+    "explain",
+    "main",
+    "parse",
+    "quote",
+    "virtual_pair",
+]
 
 __version__: Final[str]
 
@@ -22,7 +37,7 @@ def quote(word: str | bytes | PathLike[str] | PathLike[bytes]) -> bytes:
 def parse(text: bytes) -> list[tuple[str, bytes]]:
     """Checks an address; gives the keyword and the canonical text of each half."""
 
-def compose(keyword: str, params: Sequence[object], options: dict[str, object]) -> bytes:
+def compose(keyword: str, params: tuple[object, ...], options: dict[str, object]) -> bytes:
     """Makes and checks the canonical text of an address of typed values."""
 
 def virtual_pair(
@@ -30,10 +45,12 @@ def virtual_pair(
 ) -> tuple[Running, tuple[Path, Path]]:
     """Makes two raw terminals wired to each other: the relay between them, and the name of each."""
 
+@type_check_only
 class Option(TypedDict):
-    """One row of the table of options."""
+    """One row of the table of options; ``short`` is the spelling people use."""
 
     name: str
+    short: str
     aliases: list[str]
     value: str
     groups: str
@@ -41,6 +58,7 @@ class Option(TypedDict):
     supported: bool
     doc: str
 
+@type_check_only
 class Kind(TypedDict):
     """One address type; ``options`` are indexes into the catalog's options."""
 
@@ -53,6 +71,7 @@ class Kind(TypedDict):
     doc: str
     options: list[int]
 
+@type_check_only
 class Catalog(TypedDict):
     """Every kind and every option."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ferrule import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Self
 
 __all__ = ["Address", "AddressLike", "Dual", "TextLike", "parse", "quote"]
@@ -29,7 +29,7 @@ class Address:
     _text: bytes
     keyword: ClassVar[str] = ""
 
-    def _compose(self, params: Sequence[object], options: Mapping[str, object]) -> None:
+    def _compose(self, params: tuple[object, ...], options: Mapping[str, object]) -> None:
         self._text = _core.compose(self.keyword, params, dict(options))
 
     @classmethod
@@ -82,7 +82,10 @@ def parse(text: str | bytes) -> Address:
     """
     from ferrule.addresses import CLASSES
 
-    halves = [CLASSES[keyword]._of(canonical) for keyword, canonical in _core.parse(os.fsencode(text))]
+    halves = [
+        CLASSES[keyword]._of(canonical)  # pyright: ignore[reportPrivateUsage]
+        for keyword, canonical in _core.parse(os.fsencode(text))
+    ]
     return halves[0] if len(halves) == 1 else Dual(halves[0], halves[1])
 
 

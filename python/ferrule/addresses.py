@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ferrule import options as o
     from ferrule.address import TextLike
 
-__all__ = [
+__all__: list[str] = [
     "AbstractClient",
     "AbstractConnect",
     "AbstractListen",

@@ -9,7 +9,7 @@ from typing import TypedDict
 from ferrule.address import TextLike
 
 
-class (all)Group(TypedDict, total=False):
+class AllGroup(TypedDict, total=False):
     """Options of the group (all)."""
 
     chdir: TextLike | None
@@ -93,12 +93,12 @@ class FdGroup(TypedDict, total=False):
     """Close the descriptor when the process executes another program: FD_CLOEXEC, see fcntl(2). On by
     default.
     """
-    cool_write: bool | None
-    """A broken pipe or a reset connection met while writing is told as a notice, not as an error."""
-    end_close: bool | None
+    close: bool | None
     """Only close the descriptor at the end: no shutdown of the connection, no signal to the child, so
     that others who share them can go on.
     """
+    cool_write: bool | None
+    """A broken pipe or a reset connection met while writing is told as a notice, not as an error."""
     flock_ex: bool | None
     """Take the file's exclusive advisory lock, see flock(2), waiting for it."""
     flock_ex_nb: bool | None
@@ -228,20 +228,20 @@ class Ip4Ip6Group(TypedDict, total=False):
     """Join an IPv4 multicast group for what one source sends, as `group:interface-address:source`;
     IP_ADD_SOURCE_MEMBERSHIP, see ip(7).
     """
-    ai_addrconfig: bool | None
+    addrconfig: bool | None
     """Look up only addresses of families this host has addresses of; AI_ADDRCONFIG, see getaddrinfo(3)."""
     ai_all: bool | None
     """With `ai-v4mapped`, give both IPv6 and mapped IPv4 addresses; AI_ALL, see getaddrinfo(3)."""
-    ai_passive: bool | None
-    """Without a host, look up the wildcard address instead of loopback; AI_PASSIVE, see getaddrinfo(3).
-    On for listeners and for `bind`.
-    """
-    ai_v4mapped: bool | None
-    """Give IPv4 addresses in IPv6 form where there is no IPv6 address; AI_V4MAPPED, see getaddrinfo(3)."""
+    defnames: bool | None
+    """Add the default domain to names without a dot; RES_DEFNAMES of resolver(3)."""
+    dnsrch: bool | None
+    """Search names in the host's domain and in those above; RES_DNSRCH of resolver(3)."""
     freebind: int | None
     """Allow to bind an address this host does not have (yet); IP_FREEBIND, see ip(7)."""
     hdrincl: int | None
     """Raw sockets: the data begin with the IP header; IP_HDRINCL, see ip(7)."""
+    igntc: bool | None
+    """Take truncated answers instead of asking again over TCP; RES_IGNTC of resolver(3)."""
     ip_mtu_discover: int | None
     """Path MTU discovery: 0 never, 1 per route, 2 always (sets the don't-fragment bit), 3 probe;
     IP_MTU_DISCOVER, see ip(7).
@@ -262,10 +262,18 @@ class Ip4Ip6Group(TypedDict, total=False):
     """Whether this host gets its own multicast packets, 1 or 0; IP_MULTICAST_LOOP, see ip(7)."""
     multicast_ttl: int | None
     """Time to live of multicast packets in hops, 1 by default; IP_MULTICAST_TTL, see ip(7)."""
+    nsaddr: str | None
+    """Ask this name server, an IPv4 address with an optional port (53 by default); see resolver(3)."""
+    passive: bool | None
+    """Without a host, look up the wildcard address instead of loopback; AI_PASSIVE, see getaddrinfo(3).
+    On for listeners and for `bind`.
+    """
     pktinfo: int | None
     """Receive the destination address and interface of each packet; IP_PKTINFO, see ip(7)."""
     pktoptions: int | None
     """The packet's options; IP_PKTOPTIONS of linux/in.h. The kernel lets nobody set it and says so."""
+    recurse: bool | None
+    """Ask the name server to ask others; RES_RECURSE of resolver(3)."""
     recverr: int | None
     """Receive errors (ICMP) with their details; IP_RECVERR, see ip(7)."""
     recvopts: int | None
@@ -276,26 +284,14 @@ class Ip4Ip6Group(TypedDict, total=False):
     """Receive the time to live of each packet; IP_RECVTTL, see ip(7)."""
     res_debug: bool | None
     """The resolver prints debugging messages, if it was built to; RES_DEBUG of resolver(3)."""
-    res_defnames: bool | None
-    """Add the default domain to names without a dot; RES_DEFNAMES of resolver(3)."""
-    res_dnsrch: bool | None
-    """Search names in the host's domain and in those above; RES_DNSRCH of resolver(3)."""
-    res_igntc: bool | None
-    """Take truncated answers instead of asking again over TCP; RES_IGNTC of resolver(3)."""
-    res_nsaddr: str | None
-    """Ask this name server, an IPv4 address with an optional port (53 by default); see resolver(3)."""
-    res_recurse: bool | None
-    """Ask the name server to ask others; RES_RECURSE of resolver(3)."""
-    res_retrans: int | None
-    """Seconds before an unanswered query is sent again; see resolver(3)."""
     res_retry: int | None
     """How often an unanswered query is sent; see resolver(3)."""
-    res_stayopen: bool | None
-    """Keep the connection to the name server between queries; RES_STAYOPEN of resolver(3)."""
-    res_usevc: bool | None
-    """Ask the name server over TCP; RES_USEVC of resolver(3)."""
     retopts: int | None
     """Receive the IP options of each packet as they came, unprocessed; IP_RETOPTS, see ip(7)."""
+    retrans: int | None
+    """Seconds before an unanswered query is sent again; see resolver(3)."""
+    stayopen: bool | None
+    """Keep the connection to the name server between queries; RES_STAYOPEN of resolver(3)."""
     tos: int | None
     """Type of service of every packet sent, 0 to 255; IP_TOS, see ip(7)."""
     transparent: bool | None
@@ -304,6 +300,10 @@ class Ip4Ip6Group(TypedDict, total=False):
     """
     ttl: int | None
     """Time to live of every packet sent, in hops, 1 to 255; IP_TTL, see ip(7)."""
+    usevc: bool | None
+    """Ask the name server over TCP; RES_USEVC of resolver(3)."""
+    v4mapped: bool | None
+    """Give IPv4 addresses in IPv6 form where there is no IPv6 address; AI_V4MAPPED, see getaddrinfo(3)."""
 
 
 class Ip6Group(TypedDict, total=False):
@@ -481,35 +481,35 @@ class ProcessGroup(TypedDict, total=False):
 class PtyGroup(TypedDict, total=False):
     """Options of the group PTY."""
 
+    link: TextLike | None
+    """Symbolic link to the slave side of the pseudo terminal; removed at the end."""
     openpty: bool | None
     """Make the pseudo terminal with openpty(3)."""
     ptmx: bool | None
     """Make the pseudo terminal by opening /dev/ptmx, see pts(4)."""
     pty_interval: float | None
     """Seconds between two looks of `wait-slave`; 1 by default."""
-    pty_wait_slave: bool | None
-    """Wait until somebody opens the slave side of the pseudo terminal."""
     sitout_eio: float | None
     """Seconds that EIO, met when nobody has the slave open, is not the end; for programs that close and
     reopen it.
     """
-    symbolic_link: TextLike | None
-    """Symbolic link to the slave side of the pseudo terminal; removed at the end."""
+    wait_slave: bool | None
+    """Wait until somebody opens the slave side of the pseudo terminal."""
 
 
 class RangeGroup(TypedDict, total=False):
     """Options of the group RANGE."""
 
+    allow_table: TextLike | None
+    """File to read instead of hosts.allow, see hosts_access(5)."""
+    deny_table: TextLike | None
+    """File to read instead of hosts.deny, see hosts_access(5)."""
     range: TextLike | None
     """Serve only clients of these addresses: `address/bits`, `address:mask` or `[address]/bits`. Others
     are refused with a warning.
     """
     tcpwrap_etc: TextLike | None
     """Directory of hosts.allow and hosts.deny, instead of /etc; see hosts_access(5)."""
-    tcpwrap_hosts_allow_table: TextLike | None
-    """File to read instead of hosts.allow, see hosts_access(5)."""
-    tcpwrap_hosts_deny_table: TextLike | None
-    """File to read instead of hosts.deny, see hosts_access(5)."""
     tcpwrappers: TextLike | bool | None
     """Serve only clients that hosts.allow and hosts.deny let in, see hosts_access(5), under this daemon
     name or the program's.
@@ -519,36 +519,36 @@ class RangeGroup(TypedDict, total=False):
 class RegGroup(TypedDict, total=False):
     """Options of the group REG."""
 
+    compr: bool | None
+    """The file system compresses the file (chattr +c, see ioctl_iflags(2))."""
+    dirsync: bool | None
+    """Changes of the directory are written at once (chattr +D, see ioctl_iflags(2))."""
     fs_append: bool | None
     """The file can only be appended to (chattr +a, see ioctl_iflags(2))."""
-    fs_compr: bool | None
-    """The file system compresses the file (chattr +c, see ioctl_iflags(2))."""
-    fs_dirsync: bool | None
-    """Changes of the directory are written at once (chattr +D, see ioctl_iflags(2))."""
-    fs_immutable: bool | None
-    """The file cannot be changed, renamed or removed (chattr +i, see ioctl_iflags(2))."""
-    fs_journal_data: bool | None
-    """The file's data go through the journal too (chattr +j, see ioctl_iflags(2))."""
     fs_noatime: bool | None
     """The time of last access is not recorded (chattr +A, see ioctl_iflags(2))."""
-    fs_nodump: bool | None
-    """dump(8) leaves the file out (chattr +d, see ioctl_iflags(2))."""
     fs_notail: bool | None
     """The end of the file gets a block of its own (chattr +t, see ioctl_iflags(2))."""
-    fs_secrm: bool | None
-    """The blocks are overwritten when the file is removed (chattr +s, see ioctl_iflags(2))."""
     fs_sync: bool | None
     """Changes of the file are written at once (chattr +S, see ioctl_iflags(2))."""
-    fs_topdir: bool | None
-    """The directory is the top of a hierarchy for the block allocator (chattr +T, see ioctl_iflags(2))."""
-    fs_unrm: bool | None
-    """The contents are kept for undeletion (chattr +u, see ioctl_iflags(2))."""
     ftruncate32: int | None
     """Cut or extend the file to this size in bytes, see ftruncate(2); sizes of 32 bits. Without a value
     1.
     """
     ftruncate64: int | None
     """Cut or extend the file to this size in bytes, see ftruncate(2). Without a value 1."""
+    immutable: bool | None
+    """The file cannot be changed, renamed or removed (chattr +i, see ioctl_iflags(2))."""
+    journal_data: bool | None
+    """The file's data go through the journal too (chattr +j, see ioctl_iflags(2))."""
+    nodump: bool | None
+    """dump(8) leaves the file out (chattr +d, see ioctl_iflags(2))."""
+    secrm: bool | None
+    """The blocks are overwritten when the file is removed (chattr +s, see ioctl_iflags(2))."""
+    topdir: bool | None
+    """The directory is the top of a hierarchy for the block allocator (chattr +T, see ioctl_iflags(2))."""
+    unrm: bool | None
+    """The contents are kept for undeletion (chattr +u, see ioctl_iflags(2))."""
 
 
 class RetryGroup(TypedDict, total=False):
@@ -792,6 +792,8 @@ class TermiosGroup(TypedDict, total=False):
     """Speed of the line, both ways: 921600 baud."""
     b9600: bool | None
     """Speed of the line, both ways: 9600 baud."""
+    cfmakeraw: bool | None
+    """Pass bytes through as cfmakeraw(3) has it: no echo, no line editing, no signals, 8 bits."""
     echo: bool | None
     """The terminal shows what is typed; ECHO, see termios(3)."""
     icanon: bool | None
@@ -806,15 +808,13 @@ class TermiosGroup(TypedDict, total=False):
     """Pass bytes through without interpreting them, but keep the echo; `rawer` is what is wanted
     mostly. See termios(3).
     """
+    rawer: bool | None
+    """Pass bytes through untouched: every flag cleared, 8 bits, no parity, no echo, each byte at once;
+    the speed stays. See termios(3).
+    """
     sane: bool | None
     """Settings fit for a person: line editing, echo, signals, NL for CR; as stty(1) sane, but special
     characters stay.
-    """
-    termios_cfmakeraw: bool | None
-    """Pass bytes through as cfmakeraw(3) has it: no echo, no line editing, no signals, 8 bits."""
-    termios_rawer: bool | None
-    """Pass bytes through untouched: every flag cleared, 8 bits, no parity, no echo, each byte at once;
-    the speed stays. See termios(3).
     """
     tiocsctty: bool | None
     """Make the terminal the controlling terminal of the program or, without one, of this process;
@@ -836,18 +836,18 @@ class UdpTcpSctpDccpUdpliteGroup(TypedDict, total=False):
 class UnixGroup(TypedDict, total=False):
     """Options of the group UNIX."""
 
-    unix_bind_tempname: TextLike | bool | None
+    bind_tempname: TextLike | bool | None
     """Bind the client's socket to a name of its own, made from this template whose XXXXXX is replaced,
     or from /tmp/socat-bind.XXXXXX.
     """
-    unix_tightsocklen: bool | None
+    tightsocklen: bool | None
     """UNIX addresses are as long as their name (default), or as long as sockaddr_un with 0; see
     unix(7).
     """
 
 
 class AbstractConnectOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     FdGroup,
     FdNamedGroup,
@@ -862,7 +862,7 @@ class AbstractConnectOptions(
 
 
 class AbstractClientOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     FdGroup,
     FdNamedGroup,
@@ -877,7 +877,7 @@ class AbstractClientOptions(
 
 
 class AbstractListenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -894,7 +894,7 @@ class AbstractListenOptions(
 
 
 class AcceptFdOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -915,7 +915,7 @@ class AcceptFdOptions(
 
 
 class OpenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -933,7 +933,7 @@ class OpenOptions(
 
 
 class CreateOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -948,7 +948,7 @@ class CreateOptions(
 
 
 class GopenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -968,7 +968,7 @@ class GopenOptions(
 
 
 class PipeOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     FdGroup,
     FdNamedGroup,
@@ -983,7 +983,7 @@ class PipeOptions(
 
 
 class ExecOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ExecGroup,
     FdGroup,
@@ -1003,7 +1003,7 @@ class ExecOptions(
 
 
 class SystemOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ExecGroup,
     FdGroup,
@@ -1023,7 +1023,7 @@ class SystemOptions(
 
 
 class ShellOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ExecGroup,
     FdGroup,
@@ -1044,7 +1044,7 @@ class ShellOptions(
 
 
 class PtyOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     FdGroup,
     FdNamedGroup,
@@ -1059,13 +1059,13 @@ class PtyOptions(
 
 
 class SocketpairOptions(
-    (all)Group, ApplGroup, FdGroup, FdNamedGroup, FdOpenGroup, ProcessGroup, SocketGroup, total=False
+    AllGroup, ApplGroup, FdGroup, FdNamedGroup, FdOpenGroup, ProcessGroup, SocketGroup, total=False
 ):
     """What SOCKETPAIR takes."""
 
 
 class StdioOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -1087,7 +1087,7 @@ class StdioOptions(
 
 
 class StdinOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -1109,7 +1109,7 @@ class StdinOptions(
 
 
 class StdoutOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -1131,7 +1131,7 @@ class StdoutOptions(
 
 
 class StderrOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -1153,7 +1153,7 @@ class StderrOptions(
 
 
 class FdOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     BlkRegGroup,
     FdGroup,
@@ -1175,7 +1175,7 @@ class FdOptions(
 
 
 class TcpConnectOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -1194,7 +1194,7 @@ class TcpConnectOptions(
 
 
 class Tcp4ConnectOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -1212,7 +1212,7 @@ class Tcp4ConnectOptions(
 
 
 class Tcp6ConnectOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -1231,7 +1231,7 @@ class Tcp6ConnectOptions(
 
 
 class TcpListenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -1252,7 +1252,7 @@ class TcpListenOptions(
 
 
 class Tcp4ListenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -1272,7 +1272,7 @@ class Tcp4ListenOptions(
 
 
 class Tcp6ListenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,
@@ -1293,19 +1293,19 @@ class Tcp6ListenOptions(
 
 
 class TextOptions(
-    (all)Group, ApplGroup, FdGroup, FdNamedGroup, FdOpenGroup, FifoGroup, ProcessGroup, total=False
+    AllGroup, ApplGroup, FdGroup, FdNamedGroup, FdOpenGroup, FifoGroup, ProcessGroup, total=False
 ):
     """What TEXT takes."""
 
 
 class StallOptions(
-    (all)Group, ApplGroup, FdGroup, FdNamedGroup, FdOpenGroup, FifoGroup, ProcessGroup, total=False
+    AllGroup, ApplGroup, FdGroup, FdNamedGroup, FdOpenGroup, FifoGroup, ProcessGroup, total=False
 ):
     """What STALL takes."""
 
 
 class UnixConnectOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     FdGroup,
     FdNamedGroup,
@@ -1321,7 +1321,7 @@ class UnixConnectOptions(
 
 
 class UnixClientOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     FdGroup,
     FdNamedGroup,
@@ -1337,7 +1337,7 @@ class UnixClientOptions(
 
 
 class UnixListenOptions(
-    (all)Group,
+    AllGroup,
     ApplGroup,
     ChildGroup,
     FdGroup,

@@ -32,7 +32,7 @@ pub use tap::{Tap, Tapped};
 
 use crate::endpoint::{BoxFuture, Context};
 use crate::error::Result;
-use crate::option::Settings;
+use crate::option::{LineEnd, Settings, Shut};
 
 /// What bytes are read from. A read of 0 bytes is the end.
 pub trait Source: AsyncRead + Send + Sync + Unpin {
@@ -66,6 +66,36 @@ pub trait Attached: Send + Sync {
     fn signal(&self, signal: i32) -> bool;
 }
 
+/// What is undone at the end, the last thing done first.
+#[derive(Default)]
+pub struct Guards(Vec<Box<dyn Send + Sync>>);
+
+impl Guards {
+    /// Adds something that is undone before all there is.
+    pub fn push(&mut self, guard: Box<dyn Send + Sync>) {
+        self.0.push(guard);
+    }
+
+    /// Moves all of another channel's here.
+    pub fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+}
+
+impl Extend<Box<dyn Send + Sync>> for Guards {
+    fn extend<T: IntoIterator<Item = Box<dyn Send + Sync>>>(&mut self, guards: T) {
+        self.0.extend(guards);
+    }
+}
+
+impl Drop for Guards {
+    fn drop(&mut self) {
+        while let Some(guard) = self.0.pop() {
+            drop(guard);
+        }
+    }
+}
+
 /// An open endpoint.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each stands for itself; no two exclude each other")]
@@ -81,8 +111,10 @@ pub struct Channel {
     pub attached: Option<Box<dyn Attached>>,
     /// The program behind the writing half, where the halves of a dual address are programs both.
     pub also: Option<Box<dyn Attached>>,
-    /// What is undone when the channel is dropped, in this order: names removed, terminals restored.
-    pub guards: Vec<Box<dyn Send + Sync>>,
+    /// What is undone when the channel is dropped, the last first: names removed, terminals restored.
+    pub guards: Guards,
+    /// The line ends of what is written, see [`Channel::take_sink`].
+    pub line_end: Option<LineEnd>,
     /// Other descriptors of the same connection exist: at the end it is shut down both ways, so that
     /// their holders see it, too.
     pub shared: bool,
@@ -123,7 +155,8 @@ impl Channel {
     ) -> Self {
         Self {
             source: source.map(|source| wrap_source(Box::new(source), settings)),
-            sink: sink.map(|sink| wrap_sink(Box::new(sink), settings)),
+            sink: sink.map(|sink| Box::new(sink) as Box<dyn Sink>),
+            line_end: settings.flow.line_end,
             end_close: settings.flow.end_close,
             cool_write: settings.flow.cool_write,
             ..Self::default()
@@ -137,6 +170,19 @@ impl Channel {
         self
     }
 
+    /// Takes the sink out, for a direction. The taps see what really goes out: after the conversion of line
+    /// ends.
+    pub fn take_sink(&mut self, taps: &[Arc<dyn Tap>]) -> Option<Box<dyn Sink>> {
+        let mut sink = self.sink.take()?;
+        if !taps.is_empty() {
+            sink = Box::new(Tapped::new(sink, taps.to_vec()));
+        }
+        if let Some(end) = self.line_end {
+            sink = Box::new(WriteLineEnds::new(sink, end));
+        }
+        Some(sink)
+    }
+
     /// The numbers of the descriptors read and written, for the log and for `nofork`; -1 where there is none.
     pub fn descriptors(&self) -> (i32, i32) {
         let number = |port: Option<&Arc<Port>>| port.map_or(-1, |port| port.number());
@@ -146,6 +192,12 @@ impl Channel {
     /// A second channel on the same connection, on descriptors of its own: for sessions that share an
     /// endpoint (`fork` on the second address).
     pub fn share(&self, settings: &Settings) -> std::io::Result<Self> {
+        let mut settings = settings.clone();
+        if settings.flow.end_close {
+            // The end of one session is not the end of the connection.
+            settings.flow.shut.get_or_insert(Shut::None);
+        }
+        let settings = &settings;
         let source = self.source.as_deref().and_then(Source::port).map(|port| port.duplicate()).transpose()?;
         let sink = self.sink.as_deref().and_then(Sink::port).map(|port| port.duplicate()).transpose()?;
         let mut shared = Self::halves(
@@ -185,13 +237,6 @@ fn wrap_source(mut source: Box<dyn Source>, settings: &Settings) -> Box<dyn Sour
         source = Box::new(ReadLineEnds::new(source, end));
     }
     source
-}
-
-fn wrap_sink(mut sink: Box<dyn Sink>, settings: &Settings) -> Box<dyn Sink> {
-    if let Some(end) = settings.flow.line_end {
-        sink = Box::new(WriteLineEnds::new(sink, end));
-    }
-    sink
 }
 
 impl Source for Box<dyn Source> {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use nix::fcntl::OFlag;
@@ -84,6 +84,8 @@ pub struct Port {
     number: RawFd,
     /// Counts calls that read, see [`Port::reads`].
     reads: AtomicU32,
+    /// The connection had been reset when it was first looked at.
+    reset: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -135,15 +137,15 @@ impl Port {
     }
 
     fn register(fd: OwnedFd, class: Class, mode: Mode) -> io::Result<Self> {
-        let (number, reads) = (fd.as_raw_fd(), AtomicU32::new(0));
+        let (number, reads, reset) = (fd.as_raw_fd(), AtomicU32::new(0), AtomicBool::new(false));
         if class == Class::File {
-            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads });
+            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads, reset });
         }
         match sys::fd::register(fd) {
-            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads }),
+            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads, reset }),
             // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
             Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
-                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads })
+                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads, reset })
             }
             Err((_, error)) => Err(error),
         }
@@ -189,7 +191,14 @@ impl Port {
             // The guard is dropped as it is: the first write need not wait again.
             let _still_ready = fd.writable().await?;
         }
-        socket2::SockRef::from(self).take_error()?.map_or(Ok(()), Err)
+        let Some(error) = socket2::SockRef::from(self).take_error()? else { return Ok(()) };
+        // A connection that was refused says so. One that was reset stood already, and what came before the
+        // reset can still be read; asking for the error has taken it away, so it is told after that.
+        if matches!(error.raw_os_error(), Some(libc::ECONNRESET | libc::EPIPE)) {
+            self.reset.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// Whether bytes wait to be read.
@@ -250,12 +259,23 @@ impl Port {
     /// Reads into `buffer`; 0 is the end, or an empty message.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let (wanted, mode) = (buffer.len(), self.mode);
-        self.poll_call(
+        let read = self.poll_call(
             cx,
             false,
             |fd| if mode == Mode::PerCall { sys::io::receive(fd, buffer) } else { sys::io::read(fd, buffer) },
             |count| *count > 0 && *count < wanted && self.class.short_read_drains(),
-        )
+        );
+        self.or_reset(read)
+    }
+
+    /// The end of the data, or the reset that [`Port::connected`] came upon.
+    fn or_reset(&self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match read {
+            Poll::Ready(Ok(0)) if self.reset.swap(false, Ordering::Relaxed) => {
+                Poll::Ready(Err(io::Error::from_raw_os_error(libc::ECONNRESET)))
+            }
+            read => read,
+        }
     }
 
     /// `O_DIRECT` takes whole blocks only (open(2)), and says EINVAL to the piece at the end of a file and to
@@ -284,7 +304,8 @@ impl Port {
     /// Moves up to `most` bytes into `pipe` without copying. `pipe` must be empty, so that
     /// `WouldBlock` can only mean that nothing is there to read.
     pub fn poll_splice_out(&self, cx: &mut Context<'_>, pipe: BorrowedFd<'_>, most: usize) -> Poll<io::Result<usize>> {
-        self.poll_call(cx, false, |fd| sys::io::splice(fd, pipe, most), |_| false)
+        let moved = self.poll_call(cx, false, |fd| sys::io::splice(fd, pipe, most), |_| false);
+        self.or_reset(moved)
     }
 
     /// Moves up to `most` bytes out of `pipe`, which holds at least that many, without copying.

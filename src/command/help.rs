@@ -8,46 +8,46 @@ use crate::option::catalog;
 
 /// Form and meaning of every switch.
 const SWITCHES: [(&str, &str); 33] = [
-    ("-V", "print version and feature information to stdout, and exit"),
-    ("-h|-?", "print a help text describing command line options and addresses"),
-    ("-hh", "like -h, plus a list of all common address option names"),
-    ("-hhh", "like -hh, plus a list of all alias names of addresses and options"),
-    ("-d", "increase verbosity (twice: notices, 3 times: infos, 4 times: debug)"),
-    ("-d<0-4>", "set verbosity level (1 is default: errors and warnings)"),
-    ("-D", "print a table of all open file descriptors before the transfer"),
-    ("--experimental", "no warnings about experimental features"),
-    ("--statistics", "print transfer statistics at termination (and on SIGUSR1)"),
-    ("-ly[facility]", "log to syslog, using facility (default is daemon)"),
-    ("-lf<logfile>", "log to file"),
-    ("-ls", "log to stderr (default if no other log)"),
-    ("-lm[facility]", "mixed log mode (stderr during initialization, then syslog)"),
-    ("-lp<progname>", "set the program name used for logging and vars"),
-    ("-lu", "use microseconds for logging timestamps"),
-    ("-lh", "add hostname to log messages"),
-    ("-v", "verbose text dump of data traffic"),
-    ("-x", "verbose hexadecimal dump of data traffic"),
-    ("-r <file>", "raw dump of data flowing from left to right"),
-    ("-R <file>", "raw dump of data flowing from right to left"),
-    ("-b<size_t>", "set data buffer size exactly (without it the size adapts to the traffic)"),
-    ("-s", "sloppy (continue on error)"),
-    ("-S<sigmask>", "catch and log these signals (bit n is signal n; 4 6 7 8 11 stay with the kernel)"),
-    ("-t<timeout>", "wait seconds before closing second channel (0.5)"),
-    ("-T<timeout>", "total inactivity timeout in seconds"),
-    ("-u", "unidirectional mode (left to right)"),
-    ("-U", "unidirectional mode (right to left)"),
-    ("-g", "do not check option groups"),
-    ("-L <lockfile>", "try to obtain lock, or fail"),
-    ("-W <lockfile>", "try to obtain lock, or wait"),
-    ("-0", "do not prefer an IP version"),
-    ("-4", "prefer IPv4 if version is not explicitly specified"),
-    ("-6", "prefer IPv6 if version is not explicitly specified"),
+    ("-V", "say which version this is and what is built in"),
+    ("-h|-?", "this list, and the address types"),
+    ("-hh", "and the options"),
+    ("-hhh", "and all other names of both"),
+    ("-d", "say more: two for notices, three for infos, four for debugging"),
+    ("-d<0-4>", "say so much: 0 errors, 1 warnings (unless told otherwise), 2 notices, 3 infos, 4 all"),
+    ("-D", "show the open descriptors before bytes are moved"),
+    ("--experimental", "do not warn of what may still change"),
+    ("--statistics", "say at the end what was moved (SIGUSR1 asks for it at any time)"),
+    ("-ly[facility]", "log to syslog (facility daemon)"),
+    ("-lf<logfile>", "log to this file, at its end"),
+    ("-ls", "log to standard error, which is where it goes anyway"),
+    ("-lm[facility]", "log to standard error while starting, then to syslog"),
+    ("-lp<progname>", "name in log lines, and prefix of the variables for programs"),
+    ("-lu", "log the time with microseconds"),
+    ("-lh", "log the name of this host"),
+    ("-v", "show what passes as text"),
+    ("-x", "show what passes as hex"),
+    ("-r <file>", "copy what goes to the right into this file, at its end"),
+    ("-R <file>", "copy what goes to the left into this file, at its end"),
+    ("-b<size_t>", "move blocks of just so many bytes (else the size follows the traffic)"),
+    ("-s", "go on after errors where that is possible"),
+    ("-S<sigmask>", "signals that end the relay in order, bit n for signal n"),
+    ("-t<timeout>", "seconds of silence after one side has ended until all ends (0.5)"),
+    ("-T<timeout>", "seconds of silence on both sides until all ends (never)"),
+    ("-u", "only from left to right"),
+    ("-U", "only from right to left"),
+    ("-g", "try options on address types they are not made for"),
+    ("-L <lockfile>", "make this lock file, or fail when it exists"),
+    ("-W <lockfile>", "make this lock file, as soon as it is gone"),
+    ("-0", "leave the IP version open"),
+    ("-4", "IPv4 where the address leaves it open (as without this)"),
+    ("-6", "IPv6 where the address leaves it open"),
 ];
 
 /// The text of the help.
 pub fn text(detail: HelpDetail) -> String {
     let mut text = usage();
     text.push_str(
-        "   bi-address:  /* is an address that may act both as data source and sink */\n\
+        "   bi-address:\n\
          \x20     <single-address>\n\
          \x20     <single-address>!!<single-address>\n\
          \x20  single-address:\n\
@@ -65,9 +65,9 @@ pub fn text(detail: HelpDetail) -> String {
 
 /// The switches alone, as shown when something about them is wrong.
 pub fn usage() -> String {
-    let mut text = "ferrule by the Ferrule developers - takes the command lines of socat(1)\n\
-                    Usage:\n\
-                    socat [options] <bi-address> <bi-address>\n   options (general command line options):\n"
+    let mut text = "ferrule: joins two endpoints and relays between them\n\
+                    usage:\n\
+                    \x20  ferrule [switches] <bi-address> <bi-address>\n   switches:\n"
         .to_owned();
     for (form, meaning) in SWITCHES {
         // Writing into a String cannot fail.

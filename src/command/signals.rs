@@ -21,9 +21,6 @@ use crate::notice;
 use crate::relay::{Stop, Stopping};
 use crate::sys::disposition;
 
-/// Signals that cannot be caught soundly: the program has gone wrong, or is to leave a core. They stay with
-/// the kernel; a shell sees 128 + n all the same.
-const KERNELS: [Signal; 5] = [Signal::SIGILL, Signal::SIGABRT, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGSEGV];
 /// Signals with another meaning here, or that nobody can catch.
 const OTHERS: [Signal; 6] =
     [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGPIPE, Signal::SIGCHLD, Signal::SIGCONT, Signal::SIGUSR1];
@@ -57,10 +54,15 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals of `mask` (bit n stands for signal n) and SIGUSR1. Has to be called before other
+    /// Takes the signals of `mask` (bit n stands for signal n) and SIGUSR1. A fault of the program's own (SIGSEGV
+    /// and the like) ends it all the same: the kernel does not leave those blocked. Has to be called before other
     /// threads are started, which inherit what is blocked.
     pub fn take(mask: u64, orders: Orders) -> io::Result<Self> {
         let mut set = caught_signals(mask);
+        // An interpreter around us has its own way with SIGINT, which would never be heard.
+        if !set.contains(Signal::SIGINT) && !disposition::is_ignored(Signal::SIGINT) {
+            disposition::default(Signal::SIGINT)?;
+        }
         // A shell ignores SIGINT and SIGQUIT of background jobs, yet socat(1) catches them, and scripts end
         // it that way. SIGHUP stays ignored: that is what nohup(1) is for.
         if disposition::is_ignored(Signal::SIGHUP) {
@@ -98,7 +100,7 @@ impl Drop for Signals {
 fn caught_signals(mask: u64) -> SigSet {
     let chosen = |signal: Signal| mask >> (signal as i32) & 1 == 1;
     let mut set: SigSet = Signal::iterator()
-        .filter(|signal| chosen(*signal) && !KERNELS.contains(signal) && !OTHERS.contains(signal))
+        .filter(|signal| chosen(*signal) && !OTHERS.contains(signal))
         .collect();
     set.add(Signal::SIGUSR1);
     set
@@ -258,10 +260,10 @@ mod tests {
     #[test]
     fn the_mask_says_what_is_caught() {
         let caught = caught_signals(0x89de);
-        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1] {
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGABRT] {
             assert!(caught.contains(signal), "{signal}");
         }
-        for signal in [Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGCHLD] {
+        for signal in [Signal::SIGUSR2, Signal::SIGPIPE, Signal::SIGCHLD] {
             assert!(!caught.contains(signal), "{signal}");
         }
         assert!(!caught_signals(0).contains(Signal::SIGTERM));

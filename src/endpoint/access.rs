@@ -25,8 +25,9 @@ impl Gate {
     /// Reads the options; `program` is the daemon's name for the TCP wrappers where the option has none.
     pub(super) fn plan(options: &Options, program: &str) -> Result<Self> {
         let access: &Access = &options.settings.access;
+        let range = access.range.as_deref().map(Range::parse).transpose();
         Ok(Self {
-            range: access.range.as_deref().map(Range::parse).transpose()?,
+            range: range.map_err(|error| options.blame("range", error))?,
             source_port: access.source_port,
             low_port: access.low_port,
             tables: Tables::plan(access, program),

@@ -12,7 +12,7 @@ use super::access::Gate;
 use super::listener::{Listener, Manner};
 use super::local::{Bindable, Local};
 use super::resolve::{Family, Host, Resolver, Service, Target};
-use super::socket::{self, Attempt, Shape, parameter};
+use super::socket::{self, Attempt, Shape, read_parameter};
 use super::sockname::Name;
 use super::{Accept, Bind, BoxFuture, Connect, Context, IpVersion, Opener, Request};
 use crate::channel::{Channel, Class, Port};
@@ -23,13 +23,16 @@ use crate::option::Options;
 
 /// Plans `:<host>:<port>`, connected to.
 pub(super) fn client(request: &Request<'_>, only: Option<Family>, shape: Shape) -> Result<Opener> {
-    let client = Client::plan(request, parameter(request, 0), parameter(request, 1), only, shape)?;
+    let host = read_parameter(request, 0, Host::parse)?;
+    let service = read_parameter(request, 1, Service::parse)?;
+    let client = Client::plan(request, host, service, only, shape)?;
     Ok(Opener::Connect(Arc::new(client)))
 }
 
 /// Plans `:<port>`, listened on.
 pub(super) fn listener(request: &Request<'_>, only: Option<Family>, shape: Shape) -> Result<Opener> {
-    Ok(Opener::Bind(Arc::new(Server::plan(request, parameter(request, 0), only, shape)?)))
+    let service = read_parameter(request, 0, Service::parse)?;
+    Ok(Opener::Bind(Arc::new(Server::plan(request, service, only, shape)?)))
 }
 
 /// The family the keyword or `protocol-family` demands.
@@ -63,18 +66,18 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Checks host, port and the options about them.
+    /// Checks the options about host and port.
     pub(super) fn plan(
         request: &Request<'_>,
-        host: &[u8],
-        port: &[u8],
+        host: Host,
+        service: Service,
         only: Option<Family>,
         shape: Shape,
     ) -> Result<Self> {
         let options = &request.options;
         let only = demanded(only, options)?;
         let shape = shape.changed(&options.settings.socket);
-        let mut remote = Target::new(Host::parse(host)?, Service::parse(port)?, only, options)?;
+        let mut remote = Target::new(host, service, only, options)?;
         let local = Local::plan(options, remote.family())?;
         remote.restrict(local.as_ref().and_then(Local::family));
         Ok(Self {
@@ -168,15 +171,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Checks port and the options about it.
-    pub(super) fn plan(request: &Request<'_>, port: &[u8], only: Option<Family>, shape: Shape) -> Result<Self> {
+    /// Checks the options about the port.
+    pub(super) fn plan(request: &Request<'_>, service: Service, only: Option<Family>, shape: Shape) -> Result<Self> {
         let options = &request.options;
         let only = demanded(only, options)?;
         let shape = shape.changed(&options.settings.socket);
-        let service = Service::parse(port)?;
         let host = match options.settings.socket.bind.as_deref().filter(|text| !text.is_empty()) {
             None => None,
-            Some(text) => match super::local::split(text)? {
+            Some(text) => match super::local::split(text).map_err(|error| options.blame("bind", error))? {
                 (_, Some(_)) => {
                     return Err(Error::text("option bind takes no port here: the address itself names it"));
                 }

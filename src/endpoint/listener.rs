@@ -104,6 +104,7 @@ impl Listener {
             }
             match self.welcome(accepted, &peer, context) {
                 Ok(channel) => return Ok(channel),
+                Err(error) if is_misconfigured(&error) => return Err(error),
                 // One client's trouble, say a connection that was reset meanwhile, is not the listener's.
                 Err(error) => warning!(context.log, "connection from {}: {error}", Name::from(&peer)),
             }
@@ -277,6 +278,12 @@ impl Room {
 /// Tries whether [`RESERVE`] descriptors can be had.
 fn has_room(any: BorrowedFd<'_>) -> bool {
     (0..RESERVE).map(|_| any.try_clone_to_owned()).collect::<io::Result<Vec<_>>>().is_ok()
+}
+
+/// Whether an option fails for every client, not just for this one, whose connection may be gone already.
+fn is_misconfigured(error: &Error) -> bool {
+    error.phase() == Phase::Option
+        && !matches!(error.errno(), Some(libc::EINVAL | libc::ENOTCONN | libc::ECONNRESET | libc::EPIPE))
 }
 
 #[cfg(test)]

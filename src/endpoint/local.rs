@@ -38,7 +38,7 @@ impl Local {
         let (socket, access) = (&options.settings.socket, &options.settings.access);
         let (host, service) = match &socket.bind {
             None => (None, None),
-            Some(text) => split(text)?,
+            Some(text) => split(text).map_err(|error| options.blame("bind", error))?,
         };
         let port = match (access.source_port, access.low_port, service) {
             (Some(port), ..) => LocalPort::Given(Service::Port(port)),

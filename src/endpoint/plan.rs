@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Accept, Bind, Connect, Context, Defaults, Direction, Kind, Opener, Request, identity};
 use crate::channel::Channel;
 use crate::error::{Error, Result, printable};
-use crate::option::{Groups, Options, Strictness};
+use crate::option::{Groups, Options, Strictness, Transport};
 use crate::spec::{self, Single, Spec};
 
 /// A checked address: one endpoint, or the two halves of a dual one.
@@ -96,6 +96,8 @@ impl Plan {
         let planned = match (&spec.second, direction) {
             (Some(second), Direction::Both) => {
                 let halves = (half(&spec.first, Direction::Read)?, half(second, Direction::Write)?);
+                check_half(spec, &spec.first, &halves.0)?;
+                check_half(spec, second, &halves.1)?;
                 Planned::Dual(Box::new(halves))
             }
             (None, _) | (Some(_), Direction::Read) => Planned::Single(half(&spec.first, direction)?),
@@ -129,6 +131,31 @@ impl Plan {
     }
 }
 
+/// Refuses what only a whole address can do.
+fn check_half(spec: &Spec, single: &Single, endpoint: &Endpoint) -> Result<()> {
+    let settings = &endpoint.options.settings;
+    let whole = [(settings.life.fork, "fork"), (settings.program.transport == Transport::NoFork, "nofork")];
+    match whole.into_iter().find(|(given, _)| *given) {
+        Some((_, name)) => {
+            let error = Error::text(format!("option {name} is not allowed here"))
+                .hint("it takes a whole address, not the half of one joined by !!");
+            Err(located(spec, single, &endpoint.options, error).at(&endpoint.address))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Points an error found after reading at its place: the option, where the message begins with
+/// `option NAME`; else the whole address.
+fn located(spec: &Spec, single: &Single, options: &Options, error: Error) -> Error {
+    let named = error.message().strip_prefix("option ").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+    let error = match named {
+        Some(name) => options.blame(&name, error),
+        None => error,
+    };
+    error.place(&spec.text, single.span.clone())
+}
+
 /// Checks one half and makes its opener.
 fn endpoint(
     spec: &Spec,
@@ -145,11 +172,11 @@ fn endpoint(
     let mut options = Options::parse(spec, single, kind, strictness).map_err(placed)?;
     options.settings.file.named = kind.groups.intersects(Groups::NAMED);
     let options = Arc::new(options);
-    identity::check(kind, &options.settings, defaults.process_wide).map_err(placed)?;
+    let located = |error: Error| placed(located(spec, single, &options, error));
+    identity::check(kind, &options.settings, defaults.process_wide).map_err(located)?;
     let direction = fit(kind, direction, &address, warnings);
     let request = Request { kind, address: &address, spec: single, options: Arc::clone(&options), direction, defaults };
-    let opener =
-        (kind.plan)(&request).map_err(|error| error.place(&spec.text, single.span.clone()).at(address.clone()))?;
+    let opener = (kind.plan)(&request).map_err(located)?;
     Ok(Endpoint { kind, address, options, direction, opener, identified: AtomicBool::new(false) })
 }
 

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use super::IpVersion;
 use crate::error::{Error, ErrorKind, Phase, Result, printable};
 use crate::option::{Options, ResolverSettings};
+use crate::spec::values::{self, PortText};
 use crate::sys::resolver::{self, Query};
 
 /// IP version 4 or 6, where only one of them will do.
@@ -127,37 +128,10 @@ pub(super) enum Service {
 impl Service {
     /// Reads a port: a number in base 0 up to 65535, or a name.
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
-        let shown = || printable(text);
-        if text.is_empty() {
-            return Err(Error::text("empty port and service"));
-        }
-        let utf8 = std::str::from_utf8(text).ok();
-        if let Some(number) = utf8.and_then(number) {
-            let port = u16::try_from(number)
-                .map_err(|_| Error::text(format!("port {number} is out of range, the highest is {}", u16::MAX)))?;
-            return Ok(Self::Port(port));
-        }
-        let name = |c: char| c.is_ascii_alphanumeric() || "-_+.*/".contains(c);
-        match utf8 {
-            // Without a letter it is a slip of a number, not a service.
-            Some(text) if text.chars().all(name) && text.contains(|c: char| c.is_ascii_alphabetic()) => {
-                CString::new(text).map(Self::Name).map_err(|_| Error::text("not a port"))
-            }
-            _ => Err(Error::text(format!("\"{}\" is neither a port nor a service", shown()))),
-        }
-    }
-}
-
-/// A whole number in base 0: decimal, `0x` and a leading 0, as strtoul(3) reads it.
-fn number(text: &str) -> Option<u64> {
-    let digits = |text: &str, base| {
-        let plain = !text.is_empty() && text.chars().all(|c| c.is_digit(base));
-        plain.then(|| u64::from_str_radix(text, base).unwrap_or(u64::MAX))
-    };
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hexadecimal) => digits(hexadecimal, 16),
-        None if text.len() > 1 && text.starts_with('0') => digits(&text[1..], 8),
-        None => digits(text, 10),
+        Ok(match values::port(text)? {
+            PortText::Number(number) => Self::Port(number),
+            PortText::Service(name) => Self::Name(CString::new(name).map_err(|_| Error::text("not a port"))?),
+        })
     }
 }
 

@@ -58,6 +58,18 @@ pub(super) fn parameter<'a>(request: &Request<'a>, index: usize) -> &'a [u8] {
     request.spec.params.get(index).map_or(&[], |word| &word.bytes)
 }
 
+/// A parameter of the address, read; an error points at its place.
+pub(super) fn read_parameter<T>(
+    request: &Request<'_>,
+    index: usize,
+    read: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
+    match request.spec.params.get(index) {
+        Some(word) => word.read(read),
+        None => read(&[]),
+    }
+}
+
 /// A new socket, not blocking and closed on exec, with the options for this moment.
 pub(super) fn create(domain: Domain, shape: Shape, options: &Options) -> Result<Socket> {
     let protocol = (shape.protocol != 0).then(|| Protocol::from(shape.protocol));

@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
-use crate::channel::{Channel, Port, PortSink, PortSource};
+use crate::channel::{Channel, Guards, Port, PortSink, PortSource};
 use crate::error::{Error, Phase, Result};
 use crate::option::{DescriptorMoment, Groups, Options, Settings, Shut};
 use crate::spec::values;
@@ -104,8 +104,9 @@ fn numbered(request: &Request<'_>) -> Result<Opener> {
     let Some(number) = number.filter(|number| *number >= 0) else {
         return Err(Error::text(format!(
             "\"{}\" is not the number of a descriptor",
-            crate::error::printable(&word.bytes)
-        )));
+            crate::error::excerpt(&word.bytes)
+        ))
+        .span(word.span.clone()));
     };
     Ok(Opener::Connect(Arc::new(Inherited {
         input: number,
@@ -134,7 +135,7 @@ impl Inherited {
             Direction::Write => "writing to",
         };
         notice!(context.log, "{doing} {}", self.word);
-        let mut guards = Vec::new();
+        let mut guards = Guards::default();
         let channel = if self.input == self.output && reads && writes {
             Channel::duplex(self.port(self.input, (true, true), &mut guards).await?, &settings)
         } else {
@@ -150,7 +151,7 @@ impl Inherited {
     }
 
     /// One descriptor, for (reading, writing).
-    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Vec<Box<dyn Send + Sync>>) -> Result<Port> {
+    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Guards) -> Result<Port> {
         let failed = |error| Error::open(Phase::Open, error);
         let fd = sys::fd::borrow(number).map_err(failed)?;
         guards.extend(self.prepare(fd).await?);

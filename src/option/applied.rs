@@ -161,6 +161,14 @@ impl Options {
         Ok(Some(restore))
     }
 
+    /// As [`Options::apply_terminal`], for a terminal made for this address: it never had other settings.
+    pub fn set_up_terminal(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        if let Some(restore) = self.apply_terminal(fd)? {
+            restore.keep();
+        }
+        Ok(())
+    }
+
     /// Changes a terminal's settings in memory as all the options say. Says whether there was anything.
     pub fn on_terminal(&self, settings: &mut Termios) -> Result<bool> {
         for (row, change, value) in self.terminal_rows() {

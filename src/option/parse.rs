@@ -3,7 +3,7 @@
 use super::{Apply, Groups, Row, Settings, TABLES, Value, find_in};
 use crate::endpoint::{self, Kind};
 use crate::error::{Error, Result, excerpt};
-use crate::spec::{OptionSpec, Single, Spec, diagnose, values};
+use crate::spec::{OptionSpec, Single, Span, Spec, diagnose, values};
 
 /// Files of rows; all there are, except in tests.
 type Tables = &'static [&'static [Row]];
@@ -24,6 +24,8 @@ pub struct Options {
     pub settings: Settings,
     /// All options in order of application: by phase, then as written.
     pub(super) given: Vec<(&'static Row, Value)>,
+    /// Where each of them stands in the text of the address.
+    pub(super) places: Vec<Span>,
 }
 
 impl Options {
@@ -51,8 +53,18 @@ impl Options {
             }
         }
         check_together(spec, &settings, &given)?;
+        let places = given.iter().map(|(.., option)| option.span()).collect();
         let given = given.into_iter().map(|(row, value, _)| (row, value)).collect();
-        Ok(Self { settings, given })
+        Ok(Self { settings, given, places })
+    }
+
+    /// Points an error at the last option with this name, canonical or not, if it was given.
+    pub fn blame(&self, name: &str, error: Error) -> Error {
+        let index = self.given.iter().rposition(|(row, _)| row.name == name || row.aliases.contains(&name));
+        match index.and_then(|index| self.places.get(index)) {
+            Some(place) => error.span(place.clone()),
+            None => error,
+        }
     }
 
     /// Whether the option with this canonical name was given.
@@ -260,6 +272,19 @@ mod tests {
     #[test]
     fn every_kind_has_the_groups_of_the_process_and_its_descriptor() {
         assert_eq!(options("T:1,nonblock").open_flags(0), 4);
+    }
+
+    #[test]
+    fn errors_found_later_point_at_their_option() {
+        let text = "T:1,lockfile=a,fork,lockfile=b";
+        let options = options(text);
+        let place = |name: &str| {
+            let error = options.blame(name, Error::text("wrong")).place(&text.as_bytes().into(), 0..1);
+            text[error.location().unwrap().span.clone()].to_owned()
+        };
+        assert_eq!(place("lockfile"), "lockfile=b");
+        assert_eq!(place("fork"), "fork");
+        assert_eq!(place("nonblock"), "T");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::text::spelling;
 use crate::endpoint::{self, Direction, Kind};
 use crate::option::{self, Apply, Groups, Row};
 
@@ -20,6 +21,7 @@ pub fn catalog(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 fn row_data<'py>(py: Python<'py>, row: &'static Row) -> PyResult<Bound<'py, PyDict>> {
     let data = PyDict::new(py);
     data.set_item("name", row.name)?;
+    data.set_item("short", spelling(row))?;
     data.set_item("aliases", row.aliases)?;
     data.set_item("value", format!("{:?}", row.value))?;
     data.set_item("groups", row.groups.to_string())?;

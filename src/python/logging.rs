@@ -88,7 +88,9 @@ pub fn log(py: Python<'_>) -> PyResult<Log> {
 
 /// Waits until Python has seen what was logged, for `limit` at most.
 pub fn flush(py: Python<'_>, limit: Duration) {
-    if let Some(queue) = current(&lock()) {
+    // Not within the condition, which would keep the lock while detached.
+    let queue = current(lock().as_ref());
+    if let Some(queue) = queue {
         py.detach(|| queue.flush(limit));
     }
 }
@@ -98,14 +100,14 @@ fn lock() -> MutexGuard<'static, Option<(u32, Arc<Queue>)>> {
 }
 
 /// The queue, if it is this process's own.
-fn current(queue: &Option<(u32, Arc<Queue>)>) -> Option<Arc<Queue>> {
-    queue.as_ref().filter(|(process, _)| *process == std::process::id()).map(|(_, queue)| Arc::clone(queue))
+fn current(queue: Option<&(u32, Arc<Queue>)>) -> Option<Arc<Queue>> {
+    queue.filter(|(process, _)| *process == std::process::id()).map(|(_, queue)| Arc::clone(queue))
 }
 
 /// The queue of this process and the thread that empties it.
 fn queue() -> PyResult<Arc<Queue>> {
     let mut slot = lock();
-    if let Some(queue) = current(&slot) {
+    if let Some(queue) = current(slot.as_ref()) {
         return Ok(queue);
     }
     let queue = Arc::<Queue>::default();

@@ -1,4 +1,4 @@
-//! The only code that names PyO3: the extension module `ferrule._core`.
+//! The only code that names `pyo3`: the extension module `ferrule._core`.
 //!
 //! Everything here is thin. A relay runs on a thread of its own ([`crate::relay::Background`]), so that
 //! bytes never wait for the interpreter; Python only waits for that thread, with the interpreter released.

@@ -32,14 +32,12 @@ pub fn virtual_pair(py: Python<'_>, link_a: Option<PathBuf>, link_b: Option<Path
     let left = plan(Arc::new(first)).or_raise(py)?;
     let right = plan(Arc::new(Second(other))).or_raise(py)?;
     let running = Running::start(py, Relay::new(left, right, Settings::default(), logging::log(py)?))?;
-    match py.detach(move || names.recv_timeout(PATIENCE).ok()) {
-        Some(names) => Ok((running, names)),
-        None => {
-            // Without names the relay has failed, and waiting for it says why.
-            running.wait(py, Some(PATIENCE.as_secs_f64()))?;
-            Err(PyTimeoutError::new_err("no terminals came up"))
-        }
+    if let Ok(names) = py.detach(move || names.recv_timeout(PATIENCE)) {
+        return Ok((running, names));
     }
+    // Without names the relay has failed, and waiting for it says why.
+    running.wait(py, Some(PATIENCE.as_secs_f64()))?;
+    Err(PyTimeoutError::new_err("no terminals came up"))
 }
 
 fn plan(opener: Arc<dyn Connect>) -> Result<Plan> {

@@ -263,10 +263,12 @@ fn close_all(py: Python<'_>) {
     let own = live.iter().filter(|(owner, _)| *owner == process);
     let relays: Vec<_> = own.filter_map(|(_, relay)| relay.upgrade()).collect();
     py.detach(|| {
-        relays.iter().for_each(|relay| relay.stop());
-        relays.iter().for_each(|relay| {
+        for relay in &relays {
+            relay.stop();
+        }
+        for relay in &relays {
             relay.close(GRACE, PATIENCE);
-        });
+        }
     });
     logging::flush(py, LOG_PATIENCE);
 }

@@ -20,8 +20,8 @@ pub fn quote<'py>(py: Python<'py>, word: &Bound<'py, PyAny>) -> PyResult<Bound<'
 /// Checks the text of an address. Gives the keyword and the canonical text of each half; there are two
 /// for a dual address. Opens nothing.
 #[pyfunction]
-pub fn parse<'py>(py: Python<'py>, text: Vec<u8>) -> PyResult<Vec<(&'static str, Bound<'py, PyBytes>)>> {
-    let halves = checked(&text).or_raise(py)?;
+pub fn parse<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Vec<(&'static str, Bound<'py, PyBytes>)>> {
+    let halves = checked(text).or_raise(py)?;
     Ok(halves.into_iter().map(|(kind, text)| (kind.name, PyBytes::new(py, &text))).collect())
 }
 
@@ -32,17 +32,17 @@ pub fn parse<'py>(py: Python<'py>, text: Vec<u8>) -> PyResult<Vec<(&'static str,
 pub fn compose<'py>(
     py: Python<'py>,
     keyword: &str,
-    params: Vec<Option<Bound<'py, PyAny>>>,
+    params: &Bound<'py, PyTuple>,
     options: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let kind = endpoint::find(keyword)
         .ok_or_else(|| crate::Error::text(format!("unknown device/address \"{keyword}\"")))
         .or_raise(py)?;
     let meanings = placeholders(kind.usage).chain(std::iter::repeat(""));
-    let given = params.iter().zip(meanings).filter_map(|(value, meaning)| Some((value.as_ref()?, meaning)));
+    let given = params.iter().zip(meanings).filter(|(value, _)| !value.is_none());
     let mut single = Single {
         keyword: word(kind.name),
-        params: given.map(|(value, meaning)| param(value, meaning).map(word)).collect::<PyResult<_>>()?,
+        params: given.map(|(value, meaning)| param(&value, meaning).map(word)).collect::<PyResult<_>>()?,
         options: Vec::new(),
         span: 0..0,
     };
@@ -77,7 +77,7 @@ fn canonical(spec: &Spec, single: &Single) -> crate::Result<(&'static Kind, Vec<
     single.keyword.bytes = kind.name.into();
     for option in &mut single.options {
         if let Some(row) = row(kind, &String::from_utf8_lossy(&option.name.bytes)) {
-            option.name.bytes = row.name.into();
+            option.name.bytes = spelling(row).into();
         }
     }
     Ok((kind, single.to_bytes()))
@@ -85,6 +85,13 @@ fn canonical(spec: &Spec, single: &Single) -> crate::Result<(&'static Kind, Vec<
 
 fn row(kind: &Kind, name: &str) -> Option<&'static Row> {
     option::find(name, kind.groups.and(Groups::EVERY_KIND))
+}
+
+/// The name people use for an option: `reuseaddr` rather than `so-reuseaddr`, where both mean the same.
+pub fn spelling(row: &'static Row) -> &'static str {
+    let is_short = |alias: &&&str| row.name.strip_suffix(**alias).is_some_and(|prefix| prefix.ends_with('-'));
+    let means_it = |alias: &&&str| option::find(alias, row.groups).is_some_and(|found| std::ptr::eq(found, row));
+    row.aliases.iter().filter(is_short).find(means_it).unwrap_or(&row.name)
 }
 
 /// The names in a usage text like `:<host>:<port>`, in their order.
@@ -121,13 +128,19 @@ fn push_option(options: &mut Vec<OptionSpec>, kind: &Kind, name: &str, value: &B
             Some(format!("{:o}", value.extract::<u32>()?).into_bytes())
         }
         (Some(ValueType::Data), _) if value.is_instance_of::<PyBytes>() => {
-            let digits = value.extract::<Vec<u8>>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            Some(format!("x{digits}").into_bytes())
+            Some(hexadecimal(&value.extract::<Vec<u8>>()?))
         }
         _ => Some(plain(value)?),
     };
     options.push(OptionSpec { name: word(name), value: value.map(word) });
     Ok(())
+}
+
+/// Binary data in socat's notation.
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    std::iter::once(b'x').chain(bytes.iter().flat_map(digits)).collect()
 }
 
 /// The bytes a value is written with: numbers in decimal, truth as 1 and 0, text and paths as they are.

@@ -4,7 +4,9 @@
 //! itself.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
@@ -12,7 +14,7 @@ use tokio::io::AsyncWrite;
 use super::copy::{Appetite, Held, poll_read_block, poll_write_some};
 use super::report::{Flow, Tally};
 use super::splice::{Pipe, USER_PIPE_SIZE, Way, way};
-use crate::channel::{Class, Sink, Source};
+use crate::channel::{Class, Port, Sink, Source};
 use crate::error::{Error, Phase};
 use crate::sys;
 
@@ -46,10 +48,15 @@ pub struct Direction {
     bulk: bool,
     /// The source has ended or is not to be read any more.
     ended: bool,
+    /// The relay is stopping: so many bytes had arrived by then, and are still read.
+    last_bytes: Option<usize>,
+    /// The source's connection is gone, with a reset or the like.
+    reset: bool,
     appetite: Appetite,
     flow: Flow,
     error: Option<Error>,
     cool_write: bool,
+    cool: bool,
 }
 
 impl Direction {
@@ -64,10 +71,13 @@ impl Direction {
             way,
             bulk: false,
             ended: false,
+            last_bytes: None,
+            reset: false,
             appetite: Appetite::new(buffer),
             flow: Flow::default(),
             error: None,
             cool_write,
+            cool: false,
         }
     }
 
@@ -96,9 +106,30 @@ impl Direction {
         }
     }
 
-    /// Reads no more; what is held is still written.
+    /// Reads no more than what has arrived; that, and what is held, is still written.
     pub fn stop_reading(&mut self) {
-        self.ended = true;
+        let sizable = self.source.port().filter(|port| !matches!(port.class(), Class::File | Class::Device));
+        let waiting = sizable.and_then(|port| sys::fd::bytes_waiting(port.as_fd()).ok()).unwrap_or(0);
+        self.last_bytes = Some(waiting);
+        self.ended |= waiting == 0;
+    }
+
+    /// Whether the connection it read from is gone: nothing can be written to it any more, either.
+    pub fn was_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// Whether it writes to the connection `other` reads from.
+    pub fn answers(&self, other: &Self) -> bool {
+        match (self.sink.port(), other.source.port()) {
+            (Some(sink), Some(source)) => Arc::ptr_eq(sink, source),
+            _ => false,
+        }
+    }
+
+    /// The bare descriptor it writes to.
+    pub fn sink_port(&self) -> Option<&Arc<Port>> {
+        self.sink.port()
     }
 
     /// Gives up: what is held is counted as undelivered.
@@ -134,6 +165,11 @@ impl Direction {
         self.error.take()
     }
 
+    /// Whether its error is none to the user: the other side went away from a `cool-write` channel.
+    pub fn is_cool(&self) -> bool {
+        self.cool
+    }
+
     /// The ends, to close them or to shut them down.
     pub fn into_ends(self) -> (Box<dyn Source>, Box<dyn Sink>) {
         (self.source, self.sink)
@@ -142,9 +178,9 @@ impl Direction {
     fn fail(&mut self, phase: Phase, error: io::Error, tally: &Tally) {
         self.abandon(tally);
         let broken = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
-        if !(self.cool_write && broken && phase == Phase::Write) {
-            self.error = Some(Error::transfer(phase, error));
-        }
+        self.cool = self.cool_write && broken && phase == Phase::Write;
+        self.reset = phase == Phase::Read && self.source.port().is_some_and(|port| port.class().is_socket());
+        self.error = Some(Error::transfer(phase, error));
         self.ended = true;
     }
 
@@ -163,11 +199,19 @@ impl Direction {
             }
             let Poll::Ready(count) = self.poll_fetch(cx, tally) else {
                 self.rest();
+                if self.last_bytes.is_some() {
+                    self.ended = true;
+                    continue;
+                }
                 return Poll::Pending;
             };
             match count {
                 Ok(0) => self.ended = true,
-                Ok(count) => left = left.saturating_sub(count),
+                Ok(count) => {
+                    left = left.saturating_sub(count);
+                    self.last_bytes = self.last_bytes.map(|last| last.saturating_sub(count));
+                    self.ended |= self.last_bytes == Some(0);
+                }
                 Err(error) if self.bulk && sys::io::is_splice_refusal(&error) => {
                     self.way = Way::Copy;
                     self.bulk = false;
@@ -209,7 +253,7 @@ impl Direction {
         if self.way == Way::Direct {
             for port in [self.source.port(), self.sink.port()].into_iter().flatten() {
                 if port.class() == Class::Pipe {
-                    sys::io::set_pipe_size(std::os::fd::AsFd::as_fd(&**port), USER_PIPE_SIZE);
+                    sys::io::set_pipe_size(port.as_fd(), USER_PIPE_SIZE);
                 }
             }
         }

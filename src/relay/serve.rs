@@ -15,9 +15,9 @@ use super::stop::{Stop, Stopping};
 use super::{LockFile, Relay};
 use crate::channel::{Attached, Channel};
 use crate::endpoint::{Accept, Context, Endpoint, Opener, Plan, Planned};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::option::{Groups, Life};
-use crate::{failure, info, notice, warning};
+use crate::{debug, failure, info, notice, warning};
 
 /// Forked sessions that have ended are collected when this many are waiting.
 const COLLECT: usize = 64;
@@ -36,7 +36,7 @@ impl Sessions {
             Ok(outcome) => outcome.error,
             Err(error) if error.is_panic() => Some(Error::new(
                 ErrorKind::Transfer,
-                crate::error::Phase::Close,
+                Phase::Close,
                 "a session failed in an unexpected way",
             )),
             Err(_) => None,
@@ -189,7 +189,7 @@ impl Relay {
             async move {
                 match shared {
                     Ok(left) => relay.session(Box::new(left), right, &context, &stop).await,
-                    Err(error) => failed(Error::open(crate::error::Phase::Open, error).at(relay.left.address.clone())),
+                    Err(error) => failed(Error::open(Phase::Open, error).at(relay.left.address.clone())),
                 }
             }
         };
@@ -241,6 +241,11 @@ impl Relay {
                 }
             };
             match next {
+                // An option that cannot be applied to one client's connection is that client's misfortune.
+                Err(Outcome { error: Some(error), .. }) if error.phase() == Phase::Option && channels.accepts() => {
+                    self.totals.failed.fetch_add(1, Ordering::Relaxed);
+                    failure!(child.log, "{}", error.line());
+                }
                 Ok(channel) => {
                     sessions.tasks.spawn(Arc::clone(self).forked(serve.clone(), channel, child.clone(), stop.clone()));
                 }
@@ -328,9 +333,13 @@ impl Channels {
             Opener::Connect(_) => Self::Connected { first: true },
             Opener::Bind(bind) => Self::Accepted {
                 _locks: LockFile::of(life(endpoint), &context.log).await?,
-                accept: retried(endpoint, context, || endpoint.bind(bind, context)).await?,
+                accept: retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?,
             },
         })
+    }
+
+    fn accepts(&self) -> bool {
+        matches!(self, Self::Accepted { .. })
     }
 
     async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
@@ -358,7 +367,7 @@ fn life(endpoint: &Endpoint) -> &Life {
 async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<()> {
     let Some(most) = life(endpoint).max_children else { return Ok(()) };
     while sessions.tasks.len() >= most.max(1) {
-        notice!(context.log, "max-children: {most} sessions are active, waiting");
+        notice!(context.log, "{most} maxchildren are active, waiting");
         if let Some(joined) = sessions.tasks.join_next().await {
             sessions.note(joined);
         }
@@ -375,6 +384,7 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
             let mut second = open_endpoint(&halves.1, context).await?;
             first.sink = second.sink.take();
             first.guards.append(&mut second.guards);
+            first.line_end = second.line_end;
             first.cool_write = second.cool_write;
             first.environment.append(&mut second.environment);
             first.also = second.attached.take();
@@ -385,13 +395,14 @@ async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
 
 /// Opens an endpoint: connects, or binds and accepts one channel.
 async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
+    debug!(context.log, "opening {} ({})", endpoint.address, endpoint.kind.name);
     let locks = LockFile::of(life(endpoint), &context.log).await?;
     let opened = match &endpoint.opener {
         Opener::Connect(connect) => {
-            retried(endpoint, context, || endpoint.connect(connect, context)).await.map(Box::new)
+            retried(endpoint, context, |context| async move { endpoint.connect(connect, &context).await }).await.map(Box::new)
         }
         Opener::Bind(bind) => {
-            let mut accept = retried(endpoint, context, || endpoint.bind(bind, context)).await?;
+            let mut accept = retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?;
             accept_in_time(&mut *accept, endpoint, context).await
         }
     };
@@ -407,30 +418,35 @@ async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &
     let accepted = match life(endpoint).accept_timeout {
         None => accept.accept(context).await,
         Some(limit) => tokio::time::timeout(limit, accept.accept(context)).await.unwrap_or_else(|_| {
-            Err(Error::open(crate::error::Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))
+            Err(Error::open(Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))
         }),
     };
     accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
 }
 
-/// Tries as often as `retry` and `forever` say, with `interval` between.
+/// Tries as often as `retry` and `forever` say, with `interval` between. What an attempt has to complain of
+/// is a step less grave as long as another one follows.
 async fn retried<T, F: Future<Output = Result<T>>>(
     endpoint: &Endpoint,
     context: &Context,
-    mut attempt: impl FnMut() -> F,
+    attempt: impl Fn(Context) -> F,
 ) -> Result<T> {
     let life = life(endpoint);
     let mut left = life.retry;
     loop {
-        let error = match attempt().await {
+        let last = !life.forever && left == 0;
+        let mut context = context.clone();
+        context.log = context.log.lowered(u8::from(!last));
+        let log = context.log.clone();
+        let error = match attempt(context).await {
             Ok(opened) => return Ok(opened),
             Err(error) => error.at(endpoint.address.clone()),
         };
-        if !life.forever && left == 0 {
+        if last {
             return Err(error);
         }
         left = left.saturating_sub(1);
-        notice!(context.log, "{}; trying again in {} s", error.line(), life.interval.as_secs_f64());
+        warning!(log, "{}; trying again in {} s", error.line(), life.interval.as_secs_f64());
         tokio::time::sleep(life.interval.max(Duration::from_millis(1))).await;
     }
 }
@@ -446,7 +462,7 @@ async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) ->
 
 /// How the relay ends when an endpoint could not be opened. Nobody coming in time is no failure.
 fn failed(error: Error) -> Outcome {
-    if error.kind() == ErrorKind::Timeout && error.phase() == crate::error::Phase::Accept {
+    if error.kind() == ErrorKind::Timeout && error.phase() == Phase::Accept {
         return Outcome { ended: Ended::NobodyCame, ..Outcome::default() };
     }
     Outcome { ended: Ended::Failed, error: Some(error), ..Outcome::default() }

@@ -1,6 +1,7 @@
 //! Two channels being relayed: two directions, their timers, and the end of both.
 
 use std::future::Future;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,11 +12,11 @@ use super::direction::Direction;
 use super::report::{Ended, Flow, Tally};
 use super::stop::{Stop, Stopping};
 use super::{Relay, Settings, Ways};
-use crate::channel::{Attached, Channel, Sink, Source, Tapped, shutdown};
+use crate::channel::{Attached, Channel, Class, Sink, Source, shutdown};
 use crate::endpoint;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::{Level, Log};
-use crate::notice;
+use crate::{failure, notice, sys};
 
 /// How long what was read may take to be written once the relay is told to stop.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -43,17 +44,44 @@ struct Way<'a> {
     side: u8,
     /// The end was logged.
     told: bool,
+    /// The addresses read from and written to, for errors.
+    addresses: [&'a str; 2],
+    /// The error that ended it, told already.
+    error: Option<Error>,
 }
 
 impl Way<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, log: &Log) -> bool {
         let Some(direction) = &mut self.direction else { return true };
         let done = direction.is_done() || direction.poll(cx, self.tally).is_ready();
+        if let Some(error) = direction.take_error() {
+            self.told = true;
+            let place = usize::from(error.phase() != Phase::Read);
+            let error = error.at(self.addresses[place]);
+            // At once, since the other direction may go on for long.
+            if direction.is_cool() {
+                notice!(log, "{}", error.line());
+            } else {
+                failure!(log, "{}", error.line());
+                self.error = Some(error.logged());
+            }
+        }
         if direction.has_ended() && !self.told {
             self.told = true;
             notice!(log, "socket {} (fd {}) is at EOF", self.side, self.descriptor);
         }
         done
+    }
+
+    /// Gives up when `other` has lost the connection this one writes to.
+    fn follow(&mut self, other: &Self) {
+        if let (Some(direction), Some(other)) = (&mut self.direction, &other.direction)
+            && other.was_reset()
+            && !direction.is_done()
+            && direction.answers(other)
+        {
+            direction.abandon(self.tally);
+        }
     }
 
     fn blocks(&self) -> u64 {
@@ -122,7 +150,10 @@ impl Future for Moving<'_> {
         let this = self.get_mut();
         let right = this.right.poll(cx, this.log);
         let left = this.left.poll(cx, this.log);
-        if right && left {
+        this.left.follow(&this.right);
+        this.right.follow(&this.left);
+        let over = |way: &Way<'_>, done| done || way.is_over();
+        if over(&this.right, right) && over(&this.left, left) {
             return Poll::Ready(Ended::Finished);
         }
         this.poll_timer(cx)
@@ -137,14 +168,14 @@ pub async fn run(
     context: &endpoint::Context,
     stop: &Stop,
 ) -> Outcome {
-    let (log, settings, totals) = (&context.log, &relay.settings, &relay.totals);
+    let (log, settings) = (&context.log, &relay.settings);
     if log.enabled(Level::Notice) {
         let ((a, b), (c, d)) = (left.descriptors(), right.descriptors());
         notice!(log, "starting data transfer loop with FDs [{a},{b}] and [{c},{d}]");
     }
     let mut moving = Moving {
-        right: way(&mut left, &mut right, 1, settings, &totals.left_to_right),
-        left: way(&mut right, &mut left, 2, settings, &totals.right_to_left),
+        right: way(&mut left, &mut right, 1, relay),
+        left: way(&mut right, &mut left, 2, relay),
         linger: settings.linger,
         idle: settings.idle,
         log,
@@ -164,6 +195,9 @@ pub async fn run(
     };
     let mut outcome = conclude(&mut moving, ended, settings);
     let (to_right, to_left) = (moving.right.direction.take(), moving.left.direction.take());
+    for direction in [&to_right, &to_left].into_iter().flatten() {
+        pass_reset_on(direction).await;
+    }
     put_back(to_right, &mut left, &mut right);
     put_back(to_left, &mut right, &mut left);
     let closed = close(left, context, stop).await.and(close(right, context, stop).await);
@@ -177,22 +211,24 @@ pub async fn run(
 }
 
 /// The direction from `from` to `to`; none when one of them has no such end, or it is not wanted.
-fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, settings: &Settings, tally: &'a Tally) -> Way<'a> {
-    let (wanted, taps) = match side {
-        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right),
-        _ => (settings.ways != Ways::LeftToRight, &settings.taps_left),
+fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, relay: &'a Relay) -> Way<'a> {
+    let Relay { settings, totals, .. } = relay;
+    let addresses = [relay.left.address.as_str(), relay.right.address.as_str()];
+    let (wanted, taps, tally, addresses) = match side {
+        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right, &totals.left_to_right, addresses),
+        _ => {
+            let [left, right] = addresses;
+            (settings.ways != Ways::LeftToRight, &settings.taps_left, &totals.right_to_left, [right, left])
+        }
     };
     let descriptor = from.descriptors().0;
     let ends = if wanted && from.source.is_some() && to.sink.is_some() {
-        from.source.take().zip(to.sink.take())
+        from.source.take().zip(to.take_sink(taps))
     } else {
         None
     };
-    let direction = ends.map(|(source, sink)| {
-        let sink: Box<dyn Sink> = if taps.is_empty() { sink } else { Box::new(Tapped::new(sink, taps.clone())) };
-        Direction::new(source, sink, settings.buffer, to.cool_write)
-    });
-    Way { direction, tally, descriptor, side, told: false }
+    let direction = ends.map(|(source, sink)| Direction::new(source, sink, settings.buffer, to.cool_write));
+    Way { direction, tally, descriptor, side, told: false, addresses, error: None }
 }
 
 /// Polls the session until it ends by itself or is stopped.
@@ -230,7 +266,8 @@ fn conclude(moving: &mut Moving<'_>, ended: Ended, settings: &Settings) -> Outco
         let waiting = way.is_open() && way.direction.as_ref().is_some_and(Direction::has_pending);
         let Some(direction) = &mut way.direction else { continue };
         direction.abandon(way.tally);
-        let error = direction.take_error().or_else(|| (cut && waiting).then(|| cut_short(ended, settings)));
+        let cut_short = || cut_short(ended, settings).at(way.addresses[0]);
+        let error = way.error.take().or_else(|| (cut && waiting).then(cut_short));
         if outcome.error.is_none() {
             outcome.error = error;
         }
@@ -254,6 +291,28 @@ fn cut_short(ended: Ended, settings: &Settings) -> Error {
 
 fn seconds(limit: Option<Duration>) -> f64 {
     limit.unwrap_or_default().as_secs_f64()
+}
+
+/// How long a connection that is to be reset gets to send what it was given.
+const SENDING: Duration = Duration::from_millis(100);
+/// Pause between looks at what it has still to send.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Ends the connection that was written to with a reset, where the one that was read from ended that way: a
+/// peer can tell a truncation from an end. Only once all bytes have arrived there; a reset would destroy them.
+async fn pass_reset_on(direction: &Direction) {
+    let Some(port) = direction.sink_port().filter(|port| direction.was_reset() && port.class() == Class::Tcp) else {
+        return;
+    };
+    let sent = async {
+        while sys::io::unsent(port.as_fd()).is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(SENDING, sent).await.is_ok() {
+        // A connection that is gone needs no reset.
+        let _ = sys::sockopt::set_linger(port.as_fd(), 0);
+    }
 }
 
 /// Gives the ends back to the channels they came from, so that they can be shut down and closed together.

@@ -85,8 +85,7 @@ fn bracketed(kind: &Kind, spec: &Spec, single: &Single) -> Option<String> {
     for joined in superfluous + 1..=(params.len() - least + 1).min(9) {
         for first in (0..params.len().saturating_sub(joined)).rev() {
             let span = params[first].span.start..params[first + joined - 1].span.end;
-            let text = std::str::from_utf8(&spec.text[span.clone()]).unwrap_or("");
-            if network::version_six(text).is_some() {
+            if network::is_version_six(&spec.text[span.clone()]) {
                 return readable(&edited(&spec.text, &[(span.start, "["), (span.end, "]")]));
             }
         }
@@ -181,10 +180,10 @@ pub(crate) fn unknown_option(
         rows.iter().flat_map(|row| spellings(row)).any(|spelling| spelling.eq_ignore_ascii_case(&name))
     };
     let fitting = kind.groups.and(Groups::EVERY_KIND);
-    let suits = |row: &&&Row| row.groups.intersects(fitting);
-    let mut near = nearest(&name, rows.iter().filter(suits).flat_map(|row| spellings(row)), OFFERED);
+    let suits = |row: &&Row| row.groups.intersects(fitting);
+    let mut near = nearest_options(&name, &rows.iter().copied().filter(suits), OFFERED);
     if near.is_empty() {
-        near = nearest(&name, rows.iter().flat_map(|row| spellings(row)), 1);
+        near = nearest_options(&name, &rows.iter().copied(), 1);
     }
     let guess = (!near.is_empty()).then(|| format!("did you mean {}?", listed(&near)));
     let command = command_with_comma(spec, single, kind, known)
@@ -196,6 +195,21 @@ pub(crate) fn unknown_option(
         (Some(guess), None) => error.hint(guess),
         (None, None) => error,
     }
+}
+
+/// Names near to a wrong one, the nearest spelling of each option.
+fn nearest_options<'a>(name: &str, rows: &(impl Iterator<Item = &'a Row> + Clone), most: usize) -> Vec<&'static str> {
+    let spelled = |spelling: &str| rows.clone().position(|row| spellings(row).any(|other| other == spelling));
+    let mut taken = Vec::new();
+    let mut near = nearest(name, rows.clone().flat_map(spellings), usize::MAX);
+    near.retain(|spelling| {
+        let row = spelled(spelling);
+        let new = !taken.contains(&row);
+        taken.push(row);
+        new
+    });
+    near.truncate(most);
+    near
 }
 
 fn spellings(row: &Row) -> impl Iterator<Item = &'static str> {
@@ -263,18 +277,19 @@ mod tests {
     static PTY: Kind = kind("PTY", "", (0, 0), Groups::PTY);
     static ALL: [&Kind; 6] = [&TCP, &TCP_LISTEN, &UNIX_LISTEN, &SYSTEM, &SOCKS5, &PTY];
 
-    const fn row(name: &'static str, groups: Groups) -> Row {
+    const fn row(name: &'static str, aliases: &'static [&'static str], groups: Groups) -> Row {
         let value = ValueType::Bool;
         let apply = Apply::Unsupported("a row of the tests");
-        Row { name, aliases: &[], value, groups, phase: SocatPhase::Init, apply, doc: "" }
+        Row { name, aliases, value, groups, phase: SocatPhase::Init, apply, doc: "" }
     }
 
-    static ROWS: [Row; 5] = [
-        row("backlog", Groups::LISTEN),
-        row("fork", Groups::LISTEN),
-        row("nodelay", Groups::TCP),
-        row("pty", Groups::FORK),
-        row("forever", Groups::ALL),
+    static ROWS: [Row; 6] = [
+        row("backlog", &[], Groups::LISTEN),
+        row("fork", &[], Groups::LISTEN),
+        row("nodelay", &[], Groups::TCP),
+        row("pty", &[], Groups::FORK),
+        row("forever", &[], Groups::ALL),
+        row("pty-wait-slave", &["wait-slave", "waitslave"], Groups::PTY),
     ];
 
     fn known(name: &str) -> &'static Kind {
@@ -356,6 +371,7 @@ mod tests {
         assert_eq!(option_hint("TCP-LISTEN:80,frok"), "did you mean fork?");
         assert_eq!(option_hint("TCP:a:80,backlo"), "did you mean backlog?");
         assert_eq!(option_hint("TCP:a:80,nodelya=1"), "did you mean nodelay?");
+        assert_eq!(option_hint("PTY,wait_slave"), "did you mean wait-slave?");
         assert_eq!(option_hint("TCP:a:80,quiteunlikeany"), "");
     }
 

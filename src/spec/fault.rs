@@ -23,6 +23,8 @@ enum Why {
     Garbage,
     /// A value where none is taken.
     Unwanted,
+    /// A number outside of what is allowed, in words.
+    OutOfRange(String),
     /// Anything else, in words.
     Said(String),
 }
@@ -43,6 +45,10 @@ impl Fault {
 
     pub(super) fn unwanted() -> Self {
         Self { why: Why::Unwanted, range: None, hint: None }
+    }
+
+    pub(super) fn out_of_range(message: String) -> Self {
+        Self { why: Why::OutOfRange(message), range: None, hint: None }
     }
 
     /// Names the bytes of the word that are meant.
@@ -70,12 +76,17 @@ impl Fault {
         self.why == Why::MissingNumber
     }
 
+    /// Whether there was a number, but one too big or too small.
+    pub(super) fn is_out_of_range(&self) -> bool {
+        matches!(self.why, Why::OutOfRange(_))
+    }
+
     /// The message about the value of an option. `name` is the option's, `shown` is the option as written.
     pub fn of_option(&self, name: &str, shown: &str) -> String {
         match &self.why {
             Why::MissingNumber | Why::Garbage => format!("parseopts(): {self} of option \"{shown}\""),
             Why::Unwanted => format!("{self} for option \"{name}\""),
-            Why::Said(message) => format!("option \"{name}\": {message}"),
+            Why::OutOfRange(message) | Why::Said(message) => format!("option \"{name}\": {message}"),
         }
     }
 
@@ -118,7 +129,7 @@ impl fmt::Display for Fault {
             Why::MissingNumber => "missing numerical value",
             Why::Garbage => "trailing garbage in numerical arg",
             Why::Unwanted => "no value permitted",
-            Why::Said(message) => message,
+            Why::OutOfRange(message) | Why::Said(message) => message,
         })
     }
 }

@@ -45,6 +45,11 @@ pub struct Word {
 }
 
 impl Word {
+    /// Reads the word with a function; an error points at the word.
+    pub fn read<T>(&self, read: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+        read(&self.bytes).map_err(|error| error.span(self.span.clone()))
+    }
+
     /// The word as the name of a file.
     pub fn path(&self) -> PathBuf {
         OsStr::from_bytes(&self.bytes).into()

@@ -113,7 +113,7 @@ fn read(text: &[u8], radix: Option<u32>) -> Result<(i64, u32), Fault> {
 
 fn out_of_range(text: &[u8], range: &RangeInclusive<i64>) -> Fault {
     let (least, most) = (range.start(), range.end());
-    Fault::new(format!("{} is out of range ({least} to {most})", crate::error::excerpt(text)))
+    Fault::out_of_range(format!("{} is out of range ({least} to {most})", crate::error::excerpt(text)))
 }
 
 #[cfg(test)]

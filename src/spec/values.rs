@@ -1,5 +1,5 @@
-//! The values of options: text in, typed value out. Also what else an address is made of: ports, hosts,
-//! ranges, numbers of switches, command lines.
+//! The values of options: text in, typed value out. Also what else an address is made of: ports, numbers,
+//! command lines.
 
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use crate::error::excerpt;
 use crate::option::{IoctlArgument, Principal, Value, ValueType};
 
 pub use super::lexer::split_command;
-pub use super::network::{AddressRange, HostText, PortText, host, port};
+pub use super::network::{PortText, port};
 pub use super::number::{c_int, duration, mode, number_in, seconds, whole_number};
 
 /// Reads the value of an option; `text` is `None` without `=`.
@@ -333,7 +333,7 @@ mod tests {
         let parts = |parts: &[&str]| Value::Parts(parts.iter().map(|part| (*part).to_owned()).collect());
         assert_eq!(value(T::Ipv4, "1.2.3.4"), Value::Ipv4([1, 2, 3, 4].into(), None));
         assert_eq!(value(T::Ipv4Port, "1.2.3.4:53"), Value::Ipv4([1, 2, 3, 4].into(), Some(53)));
-        assert_eq!(fault(T::Ipv4Port, "1.2.3.4:66666"), "port 66666 is out of range (0 to 65535)");
+        assert_eq!(fault(T::Ipv4Port, "1.2.3.4:66666"), "port 66666 is out of range, the highest is 65535");
         assert_eq!(value(T::Membership, "224.0.0.1:eth0"), parts(&["224.0.0.1", "eth0"]));
         assert_eq!(value(T::Membership, "224.0.0.1:10.0.0.1:2"), parts(&["224.0.0.1", "10.0.0.1", "2"]));
         assert_eq!(value(T::Membership6, "[ff02::1]:eth0"), parts(&["ff02::1", "eth0"]));

@@ -12,6 +12,14 @@ pub fn ignore(signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
+/// Leaves a signal to the kernel's default action.
+pub fn default(signal: Signal) -> io::Result<()> {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no function of ours is installed, only the kernel's own way.
+    unsafe { sigaction(signal, &action) }?;
+    Ok(())
+}
+
 /// Whether a signal is ignored.
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();

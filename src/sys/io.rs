@@ -46,6 +46,15 @@ pub fn set_pipe_size(fd: BorrowedFd<'_>, bytes: usize) -> usize {
     usize::try_from(got.unwrap_or(0)).unwrap_or(0)
 }
 
+/// Bytes of a TCP connection that the peer has not acknowledged yet: SIOCOUTQ, see tcp(7).
+pub fn unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) writes one int through the pointer, which lives as
+    // long as the call.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(usize::try_from(count).unwrap_or(0)) }
+}
+
 /// `shutdown(SHUT_WR)`; a connection that is gone already is no error.
 pub fn shutdown_write(fd: BorrowedFd<'_>) -> io::Result<()> {
     shutdown(fd, Shutdown::Write)

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, chdir, chroot, setpgid, setsid};
@@ -139,6 +140,7 @@ impl Setup {
 
     /// Runs in the child. Async-signal-safe: system calls only, and no allocation.
     fn run(&self) -> io::Result<()> {
+        reset_signals()?;
         close_on_exec(3, self.limit);
         if let Some(namespace) = &self.namespace {
             setns(namespace, CloneFlags::CLONE_NEWNET).map_err(|errno| Step::Namespace.failed(errno))?;
@@ -173,6 +175,14 @@ impl Setup {
         }
         Ok(())
     }
+}
+
+/// Signals as a program expects them: none blocked (the relay blocks those it waits for), and the two that
+/// an interpreter around us may ignore at their default. Those a shell ignores (nohup) stay so.
+fn reset_signals() -> io::Result<()> {
+    SigSet::empty().thread_set_mask()?;
+    super::disposition::default(Signal::SIGPIPE)?;
+    super::disposition::default(Signal::SIGXFSZ)
 }
 
 /// How a process ended.

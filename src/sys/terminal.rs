@@ -14,17 +14,25 @@ use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, cf
 #[derive(Debug)]
 pub struct Restore {
     fd: OwnedFd,
-    /// The kernel's own structure: nix's may not be shared between threads.
-    settings: libc::termios,
+    /// The kernel's own structure: nix's may not be shared between threads. `None` once it is not wanted back.
+    settings: Option<libc::termios>,
+}
+
+impl Restore {
+    /// Leaves the terminal as it is now: for terminals that were made here and go with their channel.
+    pub fn keep(mut self) {
+        self.settings = None;
+    }
 }
 
 impl Drop for Restore {
     fn drop(&mut self) {
+        let Some(settings) = self.settings else { return };
         // In the background the call would stop the process with SIGTTOU, see termios(3); blocked, it works.
         let stop = SigSet::from(Signal::SIGTTOU);
         let before = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         // A terminal that is gone needs no settings.
-        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &Termios::from(self.settings));
+        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &Termios::from(settings));
         if let Ok(mask) = before {
             let _ = mask.thread_set_mask();
         }
@@ -34,7 +42,7 @@ impl Drop for Restore {
 /// The terminal's settings, and the guard that brings them back. The guard keeps the terminal open.
 pub fn read(fd: BorrowedFd<'_>) -> io::Result<(Restore, Termios)> {
     let settings = tcgetattr(fd)?;
-    Ok((Restore { fd: fd.try_clone_to_owned()?, settings: settings.clone().into() }, settings))
+    Ok((Restore { fd: fd.try_clone_to_owned()?, settings: Some(settings.clone().into()) }, settings))
 }
 
 /// Changes the terminal's settings at once.

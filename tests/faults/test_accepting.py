@@ -78,12 +78,13 @@ def cpu_share(line: Running, seconds: float) -> float:
     "error",
     [
         *("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"),
-        *("ECONNABORTED", "EPROTO", "EPERM", "EINTR", "EAGAIN", "ENETDOWN", "EHOSTUNREACH"),
+        *("ECONNABORTED", "EPROTO", "EPERM", "EINTR", "ENETDOWN", "EHOSTUNREACH"),
     ],
 )
 def test_listener_survives_errors_of_accept(
     ferrule: Tool, free_port: Ports, tmp_path: Path, error: str
 ) -> None:
+    """EAGAIN is not among them: invented, it would contradict what epoll has just said."""
     port, trace = free_port(), tmp_path / "trace"
     line = listener(ferrule, port, wrap=strace(trace, f"accept,accept4:error={error}:when=1+2"))
     for _ in range(4):
@@ -228,7 +229,7 @@ def test_max_children_says_that_it_waits(ferrule: Tool, free_port: Ports) -> Non
         first.sendall(b"ping")
         assert read_exactly(first, 4) == b"ping"
         second.sendall(b"ping")
-        line.wait_for_log("maxchildren are active, waiting")
+        line.wait_for_log(r" N max-?children.* active, waiting")
         first.close()
         assert read_exactly(second, 4) == b"ping"
 

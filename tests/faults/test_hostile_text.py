@@ -60,12 +60,12 @@ def test_endlessly_many_options_without_a_name(ferrule: Tool) -> None:
     assert (done.code, done.out) == (0, b"x")
 
 
-@pytest.mark.parametrize("text", ["%n%s%x%d", "$(id)", "`id`", "{0}{name}", "a\tb"])
+@pytest.mark.parametrize("text", ["%n%s%x%d", "$(id)", "`id`", "{0}{name}"])
 def test_text_is_only_text(ferrule: Tool, text: str) -> None:
     """No format string, no shell, in whatever the message says of it."""
     done = ferrule.run("-", f"UNIX-CONNECT:./{text}")
     assert (done.code, len(done.level("E"))) == (1, 1)
-    assert text.replace("\t", "") in done.level("E")[0].replace("\t", "").replace("\\t", "")
+    assert text in done.level("E")[0]
     assert "uid=" not in done.err
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
-from lines import LIMIT, Running, Tool, wait_until
-from peers import LOOPBACK, Server, dial, pattern, read_all, read_exactly, reset, wait_listening
+from lines import LIMIT, Done, Running, Tool, wait_until
+from peers import LOOPBACK, Server, dial, pattern, read_all, read_exactly, reset, taken, wait_listening
 
 Ports = Callable[[], int]
 Serve = Callable[..., Server]
@@ -150,7 +150,7 @@ def test_signal_closes_the_listener_at_once(
     wait_listening(port)
     with dial(port) as client:
         client.sendall(b"in flight")
-        wait_until(lambda: server.accepted == 1, "the connection behind")
+        wait_until(lambda: server.accepted == 1 and taken(client), "the bytes read by the relay")
         line.kill(signal.SIGTERM)
         wait_until(lambda: refused(port), "a closed listener", 2)
         client.shutdown(socket.SHUT_WR)
@@ -214,10 +214,11 @@ def test_stopped_and_continued_line_loses_nothing(tool: Tool, serve: Serve) -> N
 # Resets
 
 
-def send_and_reset(data: bytes) -> Callable[[socket.socket], None]:
+def send_and_reset(data: bytes, greeting: int = 0) -> Callable[[socket.socket], None]:
     """A server whose reset comes when all its data has been received by the other kernel."""
 
     def handle(connection: socket.socket) -> None:
+        read_exactly(connection, greeting)
         connection.sendall(data)
         wait_until(lambda: unacknowledged(connection) == 0, "all data acknowledged")
         reset(connection)
@@ -234,9 +235,25 @@ def unacknowledged(connection: socket.socket) -> int:
 @pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 50_000])
 def test_bytes_before_a_reset_are_delivered(ferrule: Tool, serve: Serve, size: int) -> None:
     data = pattern(size)
-    server = serve(send_and_reset(data))
-    done = ferrule.run("-u", f"TCP:{LOOPBACK}:{server.port}", "-")
-    assert (done.code, done.out == data) == (1, True)
+    server = serve(send_and_reset(data, greeting=2))
+    line = ferrule.start("-", f"TCP:{LOOPBACK}:{server.port}")
+    line.send(b"go")
+    wait_until(lambda: server.accepted == 1 and len(line.out) >= size, "the bytes before the reset")
+    server.finish()
+    truncated(line.finish(), data)
+
+
+@pytest.mark.parametrize("size", [0, 1, 8192])
+def test_reset_that_comes_with_the_connection(ferrule: Tool, serve: Serve, size: int) -> None:
+    """Data and reset are there before the relay has looked at its new connection."""
+    data = pattern(size)
+    for _ in range(10):
+        server = serve(send_and_reset(data))
+        truncated(ferrule.run("-u", f"TCP:{LOOPBACK}:{server.port}", "-"), data)
+
+
+def truncated(done: Done, data: bytes) -> None:
+    assert (done.code, done.out == data) == (1, True), done.err
     assert len(done.level("E")) == 1
     assert "Connection reset by peer" in done.level("E")[0]
 
@@ -278,11 +295,13 @@ def test_reset_of_the_server_in_a_busy_transfer(ferrule: Tool, serve: Serve) -> 
 def test_error_of_one_direction_leaves_the_other_alone(ferrule: Tool, serve: Serve) -> None:
     """Stdout is closed by its reader; what stdin still has to say arrives."""
     got: list[bytes] = []
-    gone = threading.Event()
+    closed, refused = threading.Event(), threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        gone.wait(LIMIT)
+        closed.wait(LIMIT)
         connection.sendall(b"x" * 100)  # nobody can take this
+        wait_until(lambda: taken(connection), "the bytes taken, which cannot be written")
+        refused.set()
         got.append(read_all(connection))
 
     server = serve(talk)
@@ -290,12 +309,13 @@ def test_error_of_one_direction_leaves_the_other_alone(ferrule: Tool, serve: Ser
     line = ferrule.start("-t", "10", "-", f"TCP:{LOOPBACK}:{server.port}", stdout=writer)
     os.close(writer)
     os.close(reader)
-    gone.set()
-    line.wait_for_log("Broken pipe")
+    closed.set()
+    assert refused.wait(LIMIT)
     line.send(b"still here")
     done = line.finish()
     server.finish()
     assert (done.code, got) == (1, [b"still here"])
+    assert "Broken pipe" in done.err
 
 
 # Slow readers

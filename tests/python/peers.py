@@ -33,6 +33,17 @@ def wait_listening(port: int, limit: float = LIMIT) -> None:
     wait_until(lambda: listening(port), f"a listener on port {port}", limit)
 
 
+def taken(connection: socket.socket) -> bool:
+    """Whether the peer (a process of this machine) has read all that was sent to it."""
+    here, there = (f"{name[1]:04X}" for name in (connection.getsockname(), connection.getpeername()))
+    for row in _rows("/proc/net/tcp"):
+        ports = [row[1].rpartition(":")[2], row[2].rpartition(":")[2]]
+        sending, waiting = (int(size, 16) for size in row[4].split(":"))
+        if (ports == [here, there] and sending) or (ports == [there, here] and waiting):
+            return False
+    return True
+
+
 def unix_listening(name: str) -> bool:
     """Whether a UNIX stream socket listens on `name` (a path, or `@name` when abstract)."""
     return any(row[7:8] == [name] and int(row[3], 16) & 0x10000 for row in _rows("/proc/net/unix"))

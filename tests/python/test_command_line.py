@@ -55,7 +55,7 @@ def test_merged_switches_get_a_hint(tool: Tool, switch: str) -> None:
         (["-b"], "requires an argument"),
         (["-q", "-", "PIPE"], 'unknown option "-q"; use option "-h" for help'),
         (["--nonsense", "-", "PIPE"], 'unknown option "--nonsense"; use option "-h" for help'),
-        ([], 'exactly 2 addresses required (there are 0); use option "-h" for help'),
+        (["-d"], 'exactly 2 addresses required (there are 0); use option "-h" for help'),
         (["-"], 'exactly 2 addresses required (there are 1); use option "-h" for help'),
         (["-", "PIPE", "-"], 'exactly 2 addresses required (there are 3); use option "-h" for help'),
         (["-", "PIPE", "-d"], 'exactly 2 addresses required (there are 3); use option "-h" for help'),
@@ -210,8 +210,8 @@ def test_help_goes_to_stdout(tool: Tool, switch: str, other: str) -> None:
     assert (asked.code, asked.err, len(asked.out) > 1000) == (0, "", True)
     assert same.out == asked.out
     text = asked.out.decode()
-    for heading in ("   bi-address:\n", "   single-address:\n", "   address-head:\n"):
-        assert heading in text
+    for heading in ("bi-address", "single-address", "address-head"):
+        assert re.search(rf"^   {heading}:", text, re.MULTILINE)
 
 
 def test_help_lists_all_switches(ferrule: Tool) -> None:

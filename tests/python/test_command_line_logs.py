@@ -79,7 +79,7 @@ def test_log_file_gets_the_errors(tool: Tool, tmp_path: Path) -> None:
         (["-d"], ""),
         (["-dd"], "N"),
         (["-ddd"], "NI"),
-        (["-d4"], "NID"),
+        (["-d3"], "NI"),
     ],
     ids=str,
 )

@@ -141,7 +141,8 @@ def test_program_talks_on_other_descriptors(tool: Tool, numbers: tuple[int, int]
 def test_any_descriptor_will_do(ferrule: Tool, numbers: tuple[int, int], option: str) -> None:
     """Some of these collide with descriptors socat has open itself, and fail there."""
     given, taken = numbers
-    address = f"EXEC:bash -c 'cat <&{given} >&{taken}',fdin={given},fdout={taken}{option}"
+    command = f"bash -c 'cat <&{given} >&{taken}'"
+    address = f'EXEC:"{command}",fdin={given},fdout={taken}{option}'
     done = ferrule.run("-t", "10", "-", address, stdin=TEXT, limit=8)
     assert (done.code, done.out, done.err) == (0, TEXT, "")
 

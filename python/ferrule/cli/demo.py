@@ -18,7 +18,7 @@ from ferrule.cli import complain, wants_colour
 from ferrule.relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from ferrule.relay import Report
 
@@ -75,7 +75,7 @@ def connect(port: int) -> socket.socket:
 
 
 @contextmanager
-def simulated_device() -> Iterator[str]:
+def simulated_device() -> Generator[str]:
     """A serial device that answers ``QUESTIONS``, on a pseudo terminal; gives its path."""
     master, slave = os.openpty()
     tty.setraw(slave)
@@ -120,7 +120,7 @@ def serial_to_network(out: Printer) -> dict[str, Any]:
 
 def converse(port: int, out: Printer) -> dict[str, str]:
     """Asks the device all questions over TCP."""
-    answers = {}
+    answers: dict[str, str] = {}
     with connect(port) as client, client.makefile("rb") as lines:
         for question in QUESTIONS:
             client.sendall(f"{question}\n".encode())

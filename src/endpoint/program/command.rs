@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::option::ProgramSettings;
+use crate::spec::values;
 
 /// What SYSTEM runs its command with; system(3).
 const SYSTEM_SHELL: &str = "/bin/sh";
@@ -26,7 +27,7 @@ pub struct CommandLine {
 impl CommandLine {
     /// EXEC: the text is split at spaces.
     pub fn exec(text: &[u8], settings: &ProgramSettings) -> Result<Self> {
-        let mut words = split(text)?.into_iter();
+        let mut words = values::split_command(text)?.into_iter().map(OsString::from_vec);
         let Some(program) = words.next().filter(|program| !program.is_empty()) else {
             return Err(Error::text("no program is named").hint("EXEC:<command-line>, for example EXEC:cat"));
         };
@@ -73,116 +74,17 @@ impl CommandLine {
     }
 }
 
-/// Splits a command line at spaces, the way the address language quotes: `\c` takes a character
-/// literally or is a C escape; `'...'` and `"..."` are taken away and keep spaces; `(...)`, `[...]` and
-/// `{...}` are kept, with what is in them.
-fn split(text: &[u8]) -> Result<Vec<OsString>> {
-    let mut splitter = Splitter { words: Vec::new(), word: None, quote: None, closers: Vec::new() };
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        if byte == b'\\' {
-            let escaped = bytes.next().ok_or_else(|| Error::text("the command line ends in a backslash"))?;
-            splitter.push(if splitter.closers.is_empty() { unescape(escaped) } else { escaped });
-        } else {
-            splitter.take(byte);
-        }
-    }
-    if let Some(quote) = splitter.quote {
-        return Err(Error::text(format!("the command line ends within {0}...{0}", char::from(quote))));
-    }
-    splitter.words.extend(splitter.word.take());
-    Ok(splitter.words.into_iter().map(OsString::from_vec).collect())
-}
-
-struct Splitter {
-    words: Vec<Vec<u8>>,
-    word: Option<Vec<u8>>,
-    quote: Option<u8>,
-    closers: Vec<u8>,
-}
-
-impl Splitter {
-    fn push(&mut self, byte: u8) {
-        self.word.get_or_insert_default().push(byte);
-    }
-
-    fn take(&mut self, byte: u8) {
-        let bracketed = !self.closers.is_empty();
-        match byte {
-            _ if self.quote == Some(byte) => {
-                self.quote = None;
-                if bracketed {
-                    self.push(byte);
-                }
-            }
-            _ if self.quote.is_some() => self.push(byte),
-            b'\'' | b'"' => {
-                self.quote = Some(byte);
-                self.word.get_or_insert_default();
-                if bracketed {
-                    self.push(byte);
-                }
-            }
-            b' ' if !bracketed => self.words.extend(self.word.take()),
-            _ => {
-                match byte {
-                    b'(' => self.closers.push(b')'),
-                    b'[' => self.closers.push(b']'),
-                    b'{' => self.closers.push(b'}'),
-                    _ if self.closers.last() == Some(&byte) => drop(self.closers.pop()),
-                    _ => {}
-                }
-                self.push(byte);
-            }
-        }
-    }
-}
-
-/// The escapes of C that the address language knows; any other character stands for itself.
-fn unescape(byte: u8) -> u8 {
-    match byte {
-        b'0' => 0,
-        b'a' => 7,
-        b'b' => 8,
-        b'f' => 12,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'v' => 11,
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
-        split(text.as_bytes()).unwrap().into_iter().map(|word| word.into_string().unwrap()).collect()
-    }
-
     #[test]
-    fn words_are_split_at_spaces_and_runs_of_them() {
-        assert_eq!(words("  ls   -l  "), ["ls", "-l"]);
-        assert_eq!(words(""), [""; 0]);
-        assert_eq!(words("a\tb"), ["a\tb"]);
-    }
-
-    #[test]
-    fn quotes_and_brackets_keep_spaces() {
-        assert_eq!(words("sh -c 'exit 3'"), ["sh", "-c", "exit 3"]);
-        assert_eq!(words("a\"b c\"d ''"), ["ab cd", ""]);
-        assert_eq!(words("f (a b) [c 'd e'] {f}"), ["f", "(a b)", "[c 'd e']", "{f}"]);
-        assert_eq!(words("a ) b"), ["a", ")", "b"]);
-    }
-
-    #[test]
-    fn backslashes_escape_everywhere() {
-        assert_eq!(words("a\\ b '\\'' \\n"), ["a b", "'", "\n"]);
-        assert!(split(b"a\\").is_err());
-        assert!(split(b"a 'b").unwrap_err().to_string().contains("'...'"));
+    fn a_command_is_split_into_words() {
+        let line = CommandLine::exec(b"sh  -c 'exit 3'", &ProgramSettings::default()).unwrap();
+        assert_eq!((line.program, line.arguments), ("sh".into(), vec!["-c".into(), "exit 3".into()]));
+        assert!(CommandLine::exec(b"echo it's", &ProgramSettings::default()).is_err());
     }
 
     #[test]

@@ -20,7 +20,6 @@ use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request, ident
 use crate::channel::Channel;
 use crate::error::{Error, Phase, Result};
 use crate::option::{Groups, Options, ProgramSettings, Settings, Transport};
-use crate::spec::Word;
 use crate::sys::process::{self, Failure, Process, Setup, Step};
 use crate::{notice, sys, warning};
 
@@ -92,8 +91,10 @@ fn plan(request: &Request<'_>, read: fn(Option<&[u8]>, &ProgramSettings) -> Resu
         transport => transport,
     };
     check(settings, transport, request.direction)?;
-    let text: Option<&Word> = request.spec.params.first();
-    let line = read(text.map(|word| word.bytes.as_slice()), &settings.program)?;
+    let line = match request.spec.params.first() {
+        Some(word) => word.read(|text| read(Some(text), &settings.program))?,
+        None => read(None, &settings.program)?,
+    };
     Ok(Opener::Connect(Arc::new(Program {
         line,
         options: Arc::clone(&request.options),

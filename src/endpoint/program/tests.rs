@@ -10,6 +10,7 @@ use crate::endpoint::Defaults;
 use crate::error::ErrorKind;
 use crate::log::Log;
 use crate::option::Principal;
+use crate::spec::Word;
 use crate::spec::Single;
 
 /// No wait in these tests is longer.

@@ -164,6 +164,6 @@ fn apply(options: &Options, fd: BorrowedFd<'_>) -> Result<()> {
         options.on_socket(moment, fd)?;
     }
     options.on_descriptor(DescriptorMoment::Opened, fd)?;
-    options.apply_terminal(fd)?;
+    options.set_up_terminal(fd)?;
     options.on_descriptor(DescriptorMoment::Late, fd)
 }

@@ -21,7 +21,7 @@ fn options(given: &[(&str, Value)]) -> Options {
             apply(&mut settings, value).unwrap();
         }
     }
-    Options { settings, given: rows }
+    Options { settings, given: rows, ..Options::default() }
 }
 
 /// A directory of its own, removed afterwards.

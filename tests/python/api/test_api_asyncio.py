@@ -11,7 +11,7 @@ from typing import Any
 
 import ferrule
 import pytest
-from conftest import HOST, PATIENCE, wait_for
+from connections import HOST, PATIENCE, wait_for
 from ferrule import Relay, TcpConnect, TcpListen, UnixListen
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE, Script, connect, connect_unix, wait_for
+from connections import PATIENCE, Script, connect, connect_unix, wait_for
+from ferrule import System
 
 REPORT = """
         import os, sys, time
@@ -56,7 +57,7 @@ def test_while_relaying_to_a_peer_that_takes_nothing(tmp_path: Path, script: Scr
 
 def test_with_a_program_that_ignores_signals(tmp_path: Path, script: Script) -> None:
     path = tmp_path / "socket"
-    command = "SYSTEM:trap '' TERM INT HUP; echo ready; while :; do sleep 1; done"
+    command = System("trap '' TERM INT HUP; echo ready; while :; do sleep 1; done")
     process = script(
         f"{REPORT}\n        run(Relay(f'UNIX-LISTEN:{{sys.argv[1]}}', sys.argv[2]).run, sys.argv[1])",
         path,

@@ -8,7 +8,7 @@ import time
 
 import ferrule
 import pytest
-from conftest import HOST, PATIENCE, Script, asked, connect
+from connections import HOST, PATIENCE, Script, asked, connect
 from ferrule import Relay, TcpConnect, TcpListen
 
 

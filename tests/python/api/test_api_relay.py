@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ferrule
 import pytest
-from conftest import HOST, PATIENCE, asked, connect, connect_unix, everything, open_descriptors
+from connections import HOST, PATIENCE, asked, connect, connect_unix, everything, open_descriptors
 from ferrule import Exec, Open, OpenError, Pipe, Relay, System, TcpConnect, TcpListen, UnixListen
 
 
@@ -224,10 +224,10 @@ def test_relays_on_many_threads(echo: int) -> None:
     results: list[int] = []
 
     def run(number: int) -> None:
-        report = Relay(f"TEXT:{'x' * number}", f"TCP:{HOST}:{echo}!!OPEN:/dev/null").run()
+        report = Relay(f"TEXT:{'x' * number}", TcpConnect(HOST, echo), direction="left-to-right").run()
         results.append(report.left_to_right.bytes)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(1, 17)]
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(1, 17)]
     for thread in threads:
         thread.start()
     for thread in threads:

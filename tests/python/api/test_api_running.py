@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ferrule
 import pytest
-from conftest import HOST, PATIENCE, Script, connect, connect_unix, wait_for
+from connections import HOST, PATIENCE, Script, connect, connect_unix, wait_for
 from ferrule import Relay, TcpConnect, TcpListen, UnixListen
 
 

@@ -23,7 +23,11 @@ def test_examples(checker: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(checker) is None:
         pytest.skip(f"{checker} is not installed")
     (tmp_path / EXAMPLES.name).write_text(EXAMPLES.read_text())
-    strict = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error"}
+    strict = {
+        "typeCheckingMode": "strict",
+        "reportUnnecessaryTypeIgnoreComment": "error",
+        "enableTypeIgnoreComments": False,
+    }
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({**strict, "pythonVersion": "3.11"}))
     done = subprocess.run(
         [sys.executable, *CHECKERS[checker], EXAMPLES.name],

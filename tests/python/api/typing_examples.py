@@ -15,7 +15,7 @@ def addresses() -> None:
     assert_type(ferrule.parse("TCP:localhost:80"), ferrule.Address)
     assert_type(ferrule.quote(b"a,b"), str)
     TcpConnect("localhost", "http", nodelay=True, connect_timeout=1.5, bind=None)
-    Open(Path("/tmp/file"), creat=True, mode=0o600)
+    Open(Path("/tmp/file"), creat=True, perm=0o600)
     Exec(["ls", Path("/")], stderr=True)
     Exec("ls /")
 
@@ -52,4 +52,4 @@ def mistakes() -> None:
     TcpConnect("localhost")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Relay("PIPE")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Relay("PIPE", "PIPE", direction="up")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    ferrule.TcpLisen(80)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    ferrule.TcpLisen(80)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
