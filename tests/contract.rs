@@ -162,7 +162,11 @@ const FIXTURES: &[Fixture] = &[
     }]),
     connection("ACCEPT-FD", |_, _, _| accept_fd(), &[|_| (accept_fd(), Way::Both, "listening on")]),
     simple("OPEN", "file", ONE_WAY, |scratch, way, given| file("OPEN", ",creat", scratch, way, given)),
-    simple("OPEN", "terminal", ONE_WAY, open_terminal),
+    Fixture {
+        passes_end: false,
+        half_closes: false,
+        ..simple("OPEN", "terminal", ONE_WAY, |_, way, _| open_terminal(way))
+    },
     simple("CREATE", "", &[Way::To], |scratch, way, given| file("CREATE", "", scratch, way, given)),
     simple("GOPEN", "file", ONE_WAY, |scratch, way, given| file("GOPEN", "", scratch, way, given)),
     simple("GOPEN", "socket", ALL, |scratch, _, _| unix_client("GOPEN", scratch)),
@@ -357,7 +361,7 @@ fn file(keyword: &str, options: &str, scratch: &Scratch, way: Way, given: &[u8])
 }
 
 /// A pseudo terminal of the test's, whose slave is opened by its name; the end of a terminal is its hang-up.
-fn open_terminal(_: &Scratch, way: Way, _: &[u8]) -> Setup {
+fn open_terminal(way: Way) -> Setup {
     let pair = nix::pty::openpty(None, None).unwrap();
     make_raw(&pair.slave);
     let name = nix::unistd::ttyname(&pair.slave).unwrap();
@@ -394,6 +398,8 @@ fn fifo(scratch: &Scratch, way: Way, _: &[u8]) -> Setup {
             });
             let end = found.map(End::new);
             if way == Way::To {
+                // Before somebody writes to it a FIFO is at its end.
+                until("the relay has the FIFO, too", || Open::now().count(path.to_str().unwrap()) > 1);
                 Near::Ends { input: end, output: None }
             } else {
                 Near::Ends { input: None, output: end }
@@ -684,13 +690,30 @@ impl Case<'_> {
     }
 
     fn from(&self, near: Near, far: End) {
-        let mut tasks = vec![Task::receive(far, Want::End)];
-        if let Near::Ends { output: Some(output), .. } = near {
-            tasks.push(Task::send(output, self.from, Last::Finish));
+        let output = match near {
+            // Of a terminal the input is the same, and would keep it open.
+            Near::Ends { input, output } => {
+                drop(input);
+                output
+            }
+            _ => None,
+        };
+        if let (Some(output), false) = (&output, self.fixture.half_closes) {
+            // The end of a terminal is its hang-up, and that takes along what was not read.
+            let mut tasks = [
+                Task::receive(far.again(), Want::Bytes(self.from.len())),
+                Task::send(output.again(), self.from, Last::Keep),
+            ];
+            exchange("from the endpoint", &mut tasks);
+            let [received, _] = tasks;
+            assert_whole("what was read", &received.received(), self.from);
         }
+        let rest = if self.fixture.half_closes { self.from } else { b"" };
+        let mut tasks = vec![Task::receive(far, Want::End)];
+        tasks.extend(output.map(|output| Task::send(output, rest, Last::Finish)));
         exchange("from the endpoint", &mut tasks);
         let received = tasks.into_iter().next().map(Task::received).unwrap_or_default();
-        assert_whole("what was read", &received, self.from);
+        assert_whole("what was read, to the end", &received, rest);
     }
 }
 
@@ -721,7 +744,9 @@ fn dropped_while_opening(waits: Waits) {
         let (far_plan, _far_end) = far();
         let settings = Settings { ways: way.ways(Side::Left), ..Settings::default() };
         let mut running = Running::start(plan(&setup.address, way.direction()), far_plan, settings);
-        running.log.behind(line);
+        if !line.is_empty() {
+            running.log.behind(line);
+        }
         for name in &setup.names {
             until("the name exists", || name.symlink_metadata().is_ok());
         }
