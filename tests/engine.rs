@@ -248,6 +248,7 @@ fn bytes_before_a_reset_are_delivered() {
     let right = scripted(vec![], vec![Write::Take(1), Write::Pause(SECOND)]);
     let report = run(&left, &right, Settings::default());
     assert_eq!(right.taken.lock().unwrap().bytes, b"before");
+    assert!(right.taken.lock().unwrap().shut.is_some(), "the other side learns that nothing more will come");
     assert_eq!(report.undelivered(), 0);
     assert_eq!(report.error.unwrap().errno(), Some(libc::ECONNRESET));
 }

@@ -41,4 +41,8 @@ impl Source for Escape {
     fn has_unread(&self) -> bool {
         !self.ended && self.inner.has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
 }

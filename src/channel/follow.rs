@@ -54,4 +54,8 @@ impl Source for Follow {
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
 }

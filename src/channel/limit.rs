@@ -40,4 +40,8 @@ impl Source for Limit {
     fn has_unread(&self) -> bool {
         self.left > 0 && self.inner.has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
 }

@@ -51,6 +51,10 @@ impl Source for ReadLineEnds {
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
 }
 
 /// Moves all other bytes to the front; returns how many there are.
@@ -137,4 +141,8 @@ impl AsyncWrite for WriteLineEnds {
     }
 }
 
-impl Sink for WriteLineEnds {}
+impl Sink for WriteLineEnds {
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
+}

@@ -41,6 +41,11 @@ pub trait Source: AsyncRead + Send + Sync + Unpin {
         None
     }
 
+    /// Whether what is read comes in messages, each of which has to be read at once: the rest would be lost.
+    fn in_messages(&self) -> bool {
+        self.port().is_some_and(|port| port.class().keeps_boundaries())
+    }
+
     /// Whether bytes are known to wait unread; asked when a direction is cut short.
     fn has_unread(&self) -> bool {
         self.port().is_some_and(|port| port.has_unread())
@@ -53,6 +58,11 @@ pub trait Sink: AsyncWrite + Send + Sync + Unpin {
     /// The bare descriptor, where writing to it is the same as writing to this.
     fn port(&self) -> Option<&Arc<Port>> {
         None
+    }
+
+    /// Whether each write becomes a message of its own, whose size has a bound.
+    fn in_messages(&self) -> bool {
+        self.port().is_some_and(|port| port.class().keeps_boundaries())
     }
 }
 
@@ -247,10 +257,18 @@ impl Source for Box<dyn Source> {
     fn has_unread(&self) -> bool {
         (**self).has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        (**self).in_messages()
+    }
 }
 
 impl Sink for Box<dyn Sink> {
     fn port(&self) -> Option<&Arc<Port>> {
         (**self).port()
+    }
+
+    fn in_messages(&self) -> bool {
+        (**self).in_messages()
     }
 }

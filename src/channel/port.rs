@@ -47,8 +47,8 @@ impl Class {
         matches!(self, Self::Tcp | Self::Unix | Self::Stream | Self::Packet | Self::Datagram)
     }
 
-    /// Whether a read of 0 bytes may be an empty message instead of the end.
-    const fn keeps_boundaries(self) -> bool {
+    /// Whether it carries messages: a read gives one of them, and one of 0 bytes need not be the end.
+    pub const fn keeps_boundaries(self) -> bool {
         matches!(self, Self::Packet | Self::Datagram)
     }
 

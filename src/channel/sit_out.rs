@@ -97,6 +97,14 @@ impl<T: Source> Source for SitOut<T> {
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
 }
 
-impl<T: Sink> Sink for SitOut<T> {}
+impl<T: Sink> Sink for SitOut<T> {
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
+}

@@ -73,10 +73,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tapped<T> {
     }
 }
 
-impl Sink for Tapped<Box<dyn Sink>> {}
+impl Sink for Tapped<Box<dyn Sink>> {
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
+}
 
 impl Source for Tapped<Box<dyn Source>> {
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
+    }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
     }
 }

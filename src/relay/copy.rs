@@ -40,6 +40,9 @@ impl Held {
     }
 }
 
+/// Bytes of a stream that make one message: what socat reads at once, and so what its peers expect at most.
+const MESSAGE: usize = 8 * 1024;
+
 /// How many bytes the next read asks for: few for small messages, many for bulk.
 #[derive(Debug, Clone, Copy)]
 pub struct Appetite {
@@ -58,6 +61,15 @@ impl Appetite {
             Some(size) => Self { size: size.max(1), fixed: true, full: 0 },
             None => Self { size: SMALL, fixed: false, full: 0 },
         }
+    }
+
+    /// What suits the two ends: messages are read whole and written in a size that everybody takes.
+    pub fn between(source: &dyn Source, sink: &dyn Sink) -> Self {
+        Self::new(match (source.in_messages(), sink.in_messages()) {
+            (true, _) => Some(LARGE),
+            (false, true) => Some(MESSAGE),
+            (false, false) => None,
+        })
     }
 
     fn learn(&mut self, count: usize) {
@@ -83,7 +95,7 @@ pub fn poll_read_block(
     appetite: &mut Appetite,
 ) -> Poll<io::Result<Held>> {
     let mut buffer = Buffer::take(appetite.size);
-    let mut room = ReadBuf::new(&mut buffer);
+    let mut room = ReadBuf::new(&mut buffer[..appetite.size]);
     ready!(Pin::new(source).poll_read(cx, &mut room))?;
     let count = room.filled().len();
     appetite.learn(count);

@@ -55,6 +55,8 @@ pub struct Direction {
     appetite: Appetite,
     flow: Flow,
     error: Option<Error>,
+    /// There was an error, taken or not.
+    failed: bool,
     cool_write: bool,
     cool: bool,
 }
@@ -62,7 +64,10 @@ pub struct Direction {
 impl Direction {
     /// A direction from `source` to `sink`. `buffer` fixes the size of the blocks, which splicing has not.
     pub fn new(source: Box<dyn Source>, sink: Box<dyn Sink>, buffer: Option<usize>, cool_write: bool) -> Self {
-        let way = if buffer.is_some() { Way::Copy } else { way(&*source, &*sink) };
+        let (way, appetite) = match buffer {
+            Some(_) => (Way::Copy, Appetite::new(buffer)),
+            None => (way(&*source, &*sink), Appetite::between(&*source, &*sink)),
+        };
         Self {
             source,
             sink,
@@ -73,9 +78,10 @@ impl Direction {
             ended: false,
             last_bytes: None,
             reset: false,
-            appetite: Appetite::new(buffer),
+            appetite,
             flow: Flow::default(),
             error: None,
+            failed: false,
             cool_write,
             cool: false,
         }
@@ -95,9 +101,12 @@ impl Direction {
                 State::Done => return Poll::Ready(()),
             };
             self.state = match (step, self.state) {
-                (Err((phase, error)), _) => {
+                (Err(_), State::Shutting) if self.failed => State::Done,
+                (Err((phase, error)), state) => {
                     self.fail(phase, error, tally);
-                    State::Done
+                    // Whatever went wrong, the other side learns that nothing more will come. Only a lost
+                    // connection is told otherwise: by losing the other one as well.
+                    if self.reset || state == State::Shutting { State::Done } else { State::Shutting }
                 }
                 (Ok(()), State::Moving) => State::Flushing,
                 (Ok(()), State::Flushing) => State::Shutting,
@@ -181,6 +190,7 @@ impl Direction {
         self.cool = self.cool_write && broken && phase == Phase::Write;
         self.reset = phase == Phase::Read && self.source.port().is_some_and(|port| port.class().is_socket());
         self.error = Some(Error::transfer(phase, error));
+        self.failed = true;
         self.ended = true;
     }
 
@@ -212,13 +222,26 @@ impl Direction {
                     self.last_bytes = self.last_bytes.map(|last| last.saturating_sub(count));
                     self.ended |= self.last_bytes == Some(0);
                 }
-                Err(error) if self.bulk && sys::io::is_splice_refusal(&error) => {
+                Err(error) if self.bulk && self.is_refused(&error) => {
                     self.way = Way::Copy;
                     self.bulk = false;
                 }
-                Err(error) => return Poll::Ready(Err((Phase::Read, error))),
+                Err(error) => return Poll::Ready(Err((self.fetching(), error))),
             }
         }
+    }
+
+    /// Whether splicing has to be given up. A splice from end to end does not tell which of them is broken,
+    /// and says so even when there is nothing to write: read(2) and write(2) find out.
+    fn is_refused(&self, error: &io::Error) -> bool {
+        sys::io::is_splice_refusal(error)
+            || (self.way == Way::Direct && error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What fails when fetching does: from end to end it may be the writing, and a pipe can always be read.
+    fn fetching(&self) -> Phase {
+        let from_pipe = self.source.port().is_some_and(|port| port.class() == Class::Pipe);
+        if self.bulk && self.way == Way::Direct && from_pipe { Phase::Write } else { Phase::Read }
     }
 
     /// Gives an idle direction's pipe back.

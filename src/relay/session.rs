@@ -37,36 +37,48 @@ pub struct Outcome {
 /// What the directions are polled with.
 struct Way<'a> {
     direction: Option<Direction>,
-    tally: &'a Tally,
+    /// What else there is to know about it: tally, addresses.
+    relay: &'a Relay,
     /// The number of the descriptor that is read, for the log.
     descriptor: i32,
     /// 1 is the left channel, 2 the right one; for the log.
     side: u8,
     /// The end was logged.
     told: bool,
-    /// The addresses read from and written to, for errors.
-    addresses: [&'a str; 2],
     /// The error that ended it, told already.
     error: Option<Error>,
 }
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    fn tally(&self) -> &'a Tally {
+        let totals = &self.relay.totals;
+        if self.side == 1 { &totals.left_to_right } else { &totals.right_to_left }
+    }
+
+    /// The address that did not do its part, for errors.
+    fn address(&self, phase: Phase) -> &'a str {
+        let is_left = (self.side == 1) == (phase == Phase::Read);
+        if is_left { &self.relay.left.address } else { &self.relay.right.address }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, log: &Log) -> bool {
+        let tally = self.tally();
         let Some(direction) = &mut self.direction else { return true };
-        let done = direction.is_done() || direction.poll(cx, self.tally).is_ready();
-        if let Some(error) = direction.take_error() {
+        let done = direction.is_done() || direction.poll(cx, tally).is_ready();
+        let (error, is_cool, has_ended) = (direction.take_error(), direction.is_cool(), direction.has_ended());
+        if let Some(error) = error {
             self.told = true;
-            let place = usize::from(error.phase() != Phase::Read);
-            let error = error.at(self.addresses[place]);
+            let address = self.address(error.phase());
+            let error = error.at(address);
             // At once, since the other direction may go on for long.
-            if direction.is_cool() {
+            if is_cool {
                 notice!(log, "{}", error.line());
             } else {
                 failure!(log, "{}", error.line());
                 self.error = Some(error.logged());
             }
         }
-        if direction.has_ended() && !self.told {
+        if has_ended && !self.told {
             self.told = true;
             notice!(log, "socket {} (fd {}) is at EOF", self.side, self.descriptor);
         }
@@ -75,12 +87,13 @@ impl Way<'_> {
 
     /// Gives up when `other` has lost the connection this one writes to.
     fn follow(&mut self, other: &Self) {
+        let tally = self.tally();
         if let (Some(direction), Some(other)) = (&mut self.direction, &other.direction)
             && other.was_reset()
             && !direction.is_done()
             && direction.answers(other)
         {
-            direction.abandon(self.tally);
+            direction.abandon(tally);
         }
     }
 
@@ -102,8 +115,7 @@ impl Way<'_> {
 struct Moving<'a> {
     right: Way<'a>,
     left: Way<'a>,
-    linger: Option<Duration>,
-    idle: Option<Duration>,
+    settings: &'a Settings,
     log: &'a Log,
     timer: Option<Pin<Box<Sleep>>>,
     last: Instant,
@@ -114,8 +126,8 @@ impl Moving<'_> {
     /// The time the session may be silent for, as things stand, and why it would end then.
     fn patience(&self) -> Option<(Duration, Ended)> {
         let one_over = self.right.is_over() || self.left.is_over();
-        let linger = self.linger.filter(|_| one_over).map(|limit| (limit, Ended::Lingered));
-        let idle = self.idle.map(|limit| (limit, Ended::Idle));
+        let linger = self.settings.linger.filter(|_| one_over).map(|limit| (limit, Ended::Lingered));
+        let idle = self.settings.idle.map(|limit| (limit, Ended::Idle));
         linger.into_iter().chain(idle).min_by_key(|(limit, _)| *limit)
     }
 
@@ -176,30 +188,26 @@ pub async fn run(
     let mut moving = Moving {
         right: way(&mut left, &mut right, 1, relay),
         left: way(&mut right, &mut left, 2, relay),
-        linger: settings.linger,
-        idle: settings.idle,
+        settings,
         log,
         timer: None,
         last: Instant::now(),
         seen: 0,
     };
-    let programs = [&left, &right].map(|channel| channel.attached.as_deref());
-    let ended = if programs.iter().any(Option::is_some) {
-        tokio::select! {
-            biased;
-            ended = drive(&mut moving, stop) => ended,
-            never = Box::pin(relay.pass_signals_to(programs)) => match never {},
-        }
+    let ended = if left.attached.is_some() || right.attached.is_some() {
+        let programs = [&left, &right].map(|channel| channel.attached.as_deref());
+        Box::pin(drive_with_signals(&mut moving, relay, programs, stop)).await
     } else {
         drive(&mut moving, stop).await
     };
     let mut outcome = conclude(&mut moving, ended, settings);
-    let (to_right, to_left) = (moving.right.direction.take(), moving.left.direction.take());
-    for direction in [&to_right, &to_left].into_iter().flatten() {
-        pass_reset_on(direction).await;
+    for way in [&moving.right, &moving.left] {
+        if let Some(direction) = &way.direction {
+            pass_reset_on(direction).await;
+        }
     }
-    put_back(to_right, &mut left, &mut right);
-    put_back(to_left, &mut right, &mut left);
+    put_back(moving.right.direction.take(), &mut left, &mut right);
+    put_back(moving.left.direction.take(), &mut right, &mut left);
     let closed = close(left, context, stop).await.and(close(right, context, stop).await);
     if let (Err(error), None) = (closed, &outcome.error) {
         outcome.error = Some(error);
@@ -212,14 +220,10 @@ pub async fn run(
 
 /// The direction from `from` to `to`; none when one of them has no such end, or it is not wanted.
 fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, relay: &'a Relay) -> Way<'a> {
-    let Relay { settings, totals, .. } = relay;
-    let addresses = [relay.left.address.as_str(), relay.right.address.as_str()];
-    let (wanted, taps, tally, addresses) = match side {
-        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right, &totals.left_to_right, addresses),
-        _ => {
-            let [left, right] = addresses;
-            (settings.ways != Ways::LeftToRight, &settings.taps_left, &totals.right_to_left, [right, left])
-        }
+    let settings = &relay.settings;
+    let (wanted, taps) = match side {
+        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right),
+        _ => (settings.ways != Ways::LeftToRight, &settings.taps_left),
     };
     let descriptor = from.descriptors().0;
     let ends = if wanted && from.source.is_some() && to.sink.is_some() {
@@ -228,7 +232,21 @@ fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, relay: &'a Relay) -> 
         None
     };
     let direction = ends.map(|(source, sink)| Direction::new(source, sink, settings.buffer, to.cool_write));
-    Way { direction, tally, descriptor, side, told: false, addresses, error: None }
+    Way { direction, relay, descriptor, side, told: false, error: None }
+}
+
+/// As [`drive`], while signals are passed on to the programs of the session.
+async fn drive_with_signals(
+    moving: &mut Moving<'_>,
+    relay: &Relay,
+    programs: [Option<&dyn Attached>; 2],
+    stop: &Stop,
+) -> Ended {
+    tokio::select! {
+        biased;
+        ended = drive(moving, stop) => ended,
+        never = relay.pass_signals_to(programs) => match never {},
+    }
 }
 
 /// Polls the session until it ends by itself or is stopped.
@@ -264,9 +282,10 @@ fn conclude(moving: &mut Moving<'_>, ended: Ended, settings: &Settings) -> Outco
     let cut = matches!(ended, Ended::Lingered | Ended::Idle);
     for way in [&mut moving.right, &mut moving.left] {
         let waiting = way.is_open() && way.direction.as_ref().is_some_and(Direction::has_pending);
+        let (tally, address) = (way.tally(), way.address(Phase::Read));
         let Some(direction) = &mut way.direction else { continue };
-        direction.abandon(way.tally);
-        let cut_short = || cut_short(ended, settings).at(way.addresses[0]);
+        direction.abandon(tally);
+        let cut_short = || cut_short(ended, settings).at(address);
         let error = way.error.take().or_else(|| (cut && waiting).then(cut_short));
         if outcome.error.is_none() {
             outcome.error = error;

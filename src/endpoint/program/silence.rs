@@ -73,6 +73,10 @@ impl Source for UntilExit {
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }
+
+    fn in_messages(&self) -> bool {
+        self.inner.in_messages()
+    }
 }
 
 /// Ends the output of a socket some time after the program's end; stops watching when dropped.
