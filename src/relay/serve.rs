@@ -366,7 +366,7 @@ fn life(endpoint: &Endpoint) -> &Life {
 async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<()> {
     let Some(most) = life(endpoint).max_children else { return Ok(()) };
     while sessions.tasks.len() >= most.max(1) {
-        notice!(context.log, "{most} maxchildren are active, waiting");
+        notice!(context.log, "max-children reached: all {most} maxchildren are active, waiting");
         if let Some(joined) = sessions.tasks.join_next().await {
             sessions.note(joined);
         }

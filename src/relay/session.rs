@@ -16,7 +16,7 @@ use crate::channel::{Attached, Channel, Class, Sink, Source, shutdown};
 use crate::endpoint;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::{Level, Log};
-use crate::{failure, notice, sys};
+use crate::{failure, notice, sys, warning};
 
 /// How long what was read may take to be written once the relay is told to stop.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -276,8 +276,10 @@ fn conclude(moving: &mut Moving<'_>, ended: Ended, settings: &Settings) -> Outco
     outcome.right = flow(&moving.right);
     outcome.left = flow(&moving.left);
     let lost = outcome.right.undelivered + outcome.left.undelivered;
-    if lost > 0 && outcome.error.is_none() {
-        let message = format!("{lost} bytes were read but could not be written");
+    let message = format!("{lost} bytes were read but could not be written");
+    if lost > 0 && outcome.error.is_some() {
+        warning!(moving.log, "{message}");
+    } else if lost > 0 {
         outcome.error = Some(Error::new(ErrorKind::Transfer, Phase::Write, message));
     }
     outcome

@@ -123,7 +123,7 @@ def test_answer_of_a_server_that_does_not_listen(ferrule: Tool, serve: Serve) ->
 
 
 def test_cut_answer_to_stdout_is_an_error(ferrule: Tool, serve: Serve) -> None:
-    server = serve(answer_after(0, pattern(5_000_000)))
+    server = serve(answer_after(0, pattern(50_000_000)))
     reader, writer = os.pipe()
     try:
         started = time.monotonic()
