@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, ClassVar
 
 from ferrule import _core
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
+    from typing import ClassVar, Self
 
 __all__ = ["Address", "AddressLike", "Dual", "TextLike", "parse", "quote"]
 

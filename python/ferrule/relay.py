@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
 
 from ferrule import _core
 from ferrule._core import Flow, Report, Running
 from ferrule.address import Address
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Callable
+    from typing import Literal
 
     from ferrule.address import AddressLike
 

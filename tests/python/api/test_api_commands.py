@@ -36,10 +36,8 @@ def test_help(face: list[str]) -> None:
     assert wanted.stdout == asked.stdout
     assert max(map(len, asked.stdout.splitlines())) <= 100
     assert (bare.returncode, bare.stdout) == (1, "")
-    lines = bare.stderr.splitlines()
-    assert "exactly 2 addresses required" in lines[0]
-    assert lines[1].startswith("usage: ferrule")
-    assert len(lines) < 6
+    assert bare.stderr.startswith("usage: ferrule")
+    assert len(bare.stderr.splitlines()) < 6
 
 
 @pytest.mark.parametrize("face", FACES, ids=["script", "module"])

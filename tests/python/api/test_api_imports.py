@@ -39,11 +39,18 @@ def test_the_package_imports_nothing() -> None:
     assert modules("-c", "import ferrule") == {"ferrule"}
 
 
-def test_addresses_import_no_types_of_options() -> None:
-    loaded = modules("-c", "from ferrule import Relay, TcpListen")
-    assert "ferrule.options" not in loaded
-    assert "asyncio" not in loaded
-    assert "logging" not in loaded
+def test_relays_and_addresses_import_the_engine_only() -> None:
+    code = """if True:
+        import sys
+        before = set(sys.modules)
+        from ferrule import Relay, TcpListen
+        print(*set(sys.modules) - before)
+    """
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    ours = {"ferrule", "ferrule._core", "ferrule.address", "ferrule.addresses", "ferrule.relay"}
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded if name.startswith("ferrule")} == ours
+    assert not loaded & {"asyncio", "logging", "re", "socket", "threading", "typing"}
 
 
 def test_the_script_is_no_entry_point() -> None:
