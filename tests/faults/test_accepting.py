@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import shutil
@@ -188,7 +189,11 @@ def test_failing_target_leaves_no_descriptor(ferrule: Tool, free_port: Ports) ->
 
 def children(line: Running) -> list[tuple[int, str]]:
     """All children, zombies as well."""
-    return [(child.pid, child.status()) for child in psutil.Process(line.pid).children(recursive=True)]
+    found = []
+    for child in psutil.Process(line.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append((child.pid, child.status()))
+    return found
 
 
 def settled(line: Running) -> int:
