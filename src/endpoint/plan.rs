@@ -44,7 +44,8 @@ impl Endpoint {
             return connect.connect(context).await;
         }
         let (connect, context) = (Arc::clone(connect), context.clone());
-        self.as_asked(move || async move { connect.connect(&context).await }).await
+        // Boxed, since it is large and few need it: what opens a connection is part of each session.
+        Box::pin(self.as_asked(move || async move { connect.connect(&context).await })).await
     }
 
     /// Binds, with the identity and in the place its options ask for. One attempt.
@@ -53,7 +54,7 @@ impl Endpoint {
             return bind.bind(context).await;
         }
         let (bind, context) = (Arc::clone(bind), context.clone());
-        self.as_asked(move || async move { bind.bind(&context).await }).await
+        Box::pin(self.as_asked(move || async move { bind.bind(&context).await })).await
     }
 
     fn is_particular(&self) -> bool {

@@ -37,7 +37,8 @@ impl LockFile {
             locks.push(Self::take(path)?);
         }
         if let Some(path) = &life.waitlock {
-            locks.push(Self::wait(path, log).await?);
+            // Boxed, since it is large and few need it.
+            locks.push(Box::pin(Self::wait(path, log)).await?);
         }
         Ok(locks)
     }
