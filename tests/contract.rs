@@ -142,24 +142,36 @@ const FIXTURES: &[Fixture] = &[
     connection("TCP-LISTEN", |_, _, _| tcp_listener("TCP-LISTEN", false), &[|_| lone_tcp("TCP-LISTEN", false)]),
     connection("TCP4-LISTEN", |_, _, _| tcp_listener("TCP4-LISTEN", false), &[|_| lone_tcp("TCP4-LISTEN", false)]),
     connection("TCP6-LISTEN", |_, _, _| tcp_listener("TCP6-LISTEN", true), &[|_| lone_tcp("TCP6-LISTEN", true)]),
-    connection("UNIX-CONNECT", |scratch, _, _| unix_client("UNIX-CONNECT", scratch), &[|scratch| {
-        unix_queued("UNIX-CONNECT", scratch)
-    }]),
-    connection("UNIX-CLIENT", |scratch, _, _| unix_client("UNIX-CLIENT", scratch), &[|scratch| {
-        unix_queued("UNIX-CLIENT", scratch)
-    }]),
-    connection("UNIX-LISTEN", |scratch, _, _| unix_listener(scratch), &[|scratch| {
-        (unix_listener(scratch), Way::Both, "listening on")
-    }]),
-    connection("ABSTRACT-CONNECT", |scratch, _, _| abstract_client("ABSTRACT-CONNECT", scratch), &[|scratch| {
-        abstract_queued("ABSTRACT-CONNECT", scratch)
-    }]),
-    connection("ABSTRACT-CLIENT", |scratch, _, _| abstract_client("ABSTRACT-CLIENT", scratch), &[|scratch| {
-        abstract_queued("ABSTRACT-CLIENT", scratch)
-    }]),
-    connection("ABSTRACT-LISTEN", |scratch, _, _| abstract_listener(scratch), &[|scratch| {
-        (abstract_listener(scratch), Way::Both, "listening on")
-    }]),
+    connection(
+        "UNIX-CONNECT",
+        |scratch, _, _| unix_client("UNIX-CONNECT", scratch),
+        &[|scratch| unix_queued("UNIX-CONNECT", scratch)],
+    ),
+    connection(
+        "UNIX-CLIENT",
+        |scratch, _, _| unix_client("UNIX-CLIENT", scratch),
+        &[|scratch| unix_queued("UNIX-CLIENT", scratch)],
+    ),
+    connection(
+        "UNIX-LISTEN",
+        |scratch, _, _| unix_listener(scratch),
+        &[|scratch| (unix_listener(scratch), Way::Both, "listening on")],
+    ),
+    connection(
+        "ABSTRACT-CONNECT",
+        |scratch, _, _| abstract_client("ABSTRACT-CONNECT", scratch),
+        &[|scratch| abstract_queued("ABSTRACT-CONNECT", scratch)],
+    ),
+    connection(
+        "ABSTRACT-CLIENT",
+        |scratch, _, _| abstract_client("ABSTRACT-CLIENT", scratch),
+        &[|scratch| abstract_queued("ABSTRACT-CLIENT", scratch)],
+    ),
+    connection(
+        "ABSTRACT-LISTEN",
+        |scratch, _, _| abstract_listener(scratch),
+        &[|scratch| (abstract_listener(scratch), Way::Both, "listening on")],
+    ),
     connection("ACCEPT-FD", |_, _, _| accept_fd(), &[|_| (accept_fd(), Way::Both, "listening on")]),
     simple("OPEN", "file", ONE_WAY, |scratch, way, given| file("OPEN", ",creat", scratch, way, given)),
     Fixture {
@@ -236,7 +248,7 @@ fn lone_tcp(keyword: &str, six: bool) -> (Setup, Way, &'static str) {
 fn tcp_queued(keyword: &str, six: bool) -> (Setup, Way, &'static str) {
     let domain = if six { Domain::IPV6 } else { Domain::IPV4 };
     let listener = Socket::new(domain, Type::STREAM, None).unwrap();
-    let any: SockAddr = if six { (Ipv6Addr::LOCALHOST, 0) .into_addr() } else { (Ipv4Addr::LOCALHOST, 0).into_addr() };
+    let any: SockAddr = if six { (Ipv6Addr::LOCALHOST, 0).into_addr() } else { (Ipv4Addr::LOCALHOST, 0).into_addr() };
     listener.bind(&any).unwrap();
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
@@ -652,10 +664,8 @@ impl Case<'_> {
     }
 
     fn far_first(&self, input: End, output: End, far: End) {
-        let mut tasks = [
-            Task::send(far.again(), self.to, Last::Finish),
-            Task::receive(input.again(), self.end_or_all()),
-        ];
+        let mut tasks =
+            [Task::send(far.again(), self.to, Last::Finish), Task::receive(input.again(), self.end_or_all())];
         exchange("the far side's bytes and end", &mut tasks);
         let [_, at_near] = tasks;
         assert_whole("at the near side", &at_near.received(), self.to);
@@ -667,8 +677,7 @@ impl Case<'_> {
     }
 
     fn near_first(&self, input: End, output: End, far: End) {
-        let mut tasks =
-            [Task::send(output, self.from, Last::Finish), Task::receive(far.again(), Want::End)];
+        let mut tasks = [Task::send(output, self.from, Last::Finish), Task::receive(far.again(), Want::End)];
         exchange("the near side's bytes and end", &mut tasks);
         let [_, at_far] = tasks;
         assert_whole("at the far side", &at_far.received(), self.from);
@@ -820,7 +829,8 @@ fn dropped_with_many_sessions(listener: &'static str) {
         let path = scratch.path("socket");
         let tcp = listener.starts_with("TCP");
         let address = if tcp { listener.to_owned() } else { format!("{listener}:{},fork", path.display()) };
-        let mut running = Running::start(both(&address), both(&format!("EXEC:tee {}", scratch.text("file"))), Settings::default());
+        let mut running =
+            Running::start(both(&address), both(&format!("EXEC:tee {}", scratch.text("file"))), Settings::default());
         running.log.behind("listening on");
         let ends: Vec<End> = (0..5)
             .map(|_| {
@@ -832,7 +842,7 @@ fn dropped_with_many_sessions(listener: &'static str) {
             })
             .collect();
         for (index, end) in ends.iter().enumerate() {
-            let data = noise(index as u64, 1000);
+            let data = noise(index, 1000);
             end.send(&data);
             assert_whole("through the program", &end.receive(data.len()), &data);
         }

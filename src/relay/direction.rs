@@ -234,8 +234,7 @@ impl Direction {
     /// Whether splicing has to be given up. A splice from end to end does not tell which of them is broken,
     /// and says so even when there is nothing to write: read(2) and write(2) find out.
     fn is_refused(&self, error: &io::Error) -> bool {
-        sys::io::is_splice_refusal(error)
-            || (self.way == Way::Direct && error.kind() == io::ErrorKind::BrokenPipe)
+        sys::io::is_splice_refusal(error) || (self.way == Way::Direct && error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// What fails when fetching does: from end to end it may be the writing, and a pipe can always be read.

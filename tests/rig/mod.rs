@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -43,15 +43,19 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Bytes without a pattern that a lost or doubled block would hide in; printable, so that an address can
 /// hold them.
-pub fn noise(seed: u64, size: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 32) as usize % 64]
-    };
-    (0..size).map(|_| next()).collect()
+pub fn noise(seed: usize, size: usize) -> Vec<u8> {
+    const PERIOD: usize = 2 << 20;
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 32) as usize % 64]
+        };
+        (0..PERIOD).map(|_| next()).collect()
+    });
+    BYTES.iter().cycle().skip(seed * 7919 % PERIOD).take(size).copied().collect()
 }
 
 /// A directory that is removed with all that is in it.
@@ -59,9 +63,13 @@ pub struct Scratch(PathBuf);
 
 impl Scratch {
     pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    pub fn within(directory: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("ferrule-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
+        let path = directory.join(name);
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -237,7 +245,10 @@ impl End {
     /// Ends the data: the other direction of a socket goes on.
     pub fn finish(self) {
         if self.socket {
-            let _ = nix::sys::socket::shutdown(std::os::fd::AsRawFd::as_raw_fd(&self.fd), nix::sys::socket::Shutdown::Write);
+            let _ = nix::sys::socket::shutdown(
+                std::os::fd::AsRawFd::as_raw_fd(&self.fd),
+                nix::sys::socket::Shutdown::Write,
+            );
         }
     }
 
