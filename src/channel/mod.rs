@@ -193,6 +193,13 @@ impl Channel {
         Some(sink)
     }
 
+    /// Whether something is left to do at the end, once both ends were taken out.
+    pub fn is_spent(&self) -> bool {
+        let ends = self.source.is_none() && self.sink.is_none();
+        let programs = self.attached.is_none() && self.also.is_none();
+        ends && programs && self.guards.0.is_empty() && !self.shared
+    }
+
     /// The numbers of the descriptors read and written, for the log and for `nofork`; -1 where there is none.
     pub fn descriptors(&self) -> (i32, i32) {
         let number = |port: Option<&Arc<Port>>| port.map_or(-1, |port| port.number());

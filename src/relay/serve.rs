@@ -68,12 +68,7 @@ impl Relay {
                 warning!(self.log, "{message}");
             }
         }
-        let context = self.context();
-        let served = tokio::select! {
-            biased;
-            outcome = self.serve_left(&context, stop) => outcome,
-            () = stop.reached(Stopping::Abort) => Outcome { ended: Ended::Stopped, ..Outcome::default() },
-        };
+        let served = self.serve(stop).await;
         let totals = &self.totals;
         Report {
             left_to_right: totals.left_to_right.flow(),
@@ -83,6 +78,28 @@ impl Relay {
             ended: served.ended,
             error: served.error,
             duration: begun.elapsed(),
+        }
+    }
+
+    /// Serves in a task of its own: each waking of the future that a runtime blocks on is a system call, and
+    /// a listener is woken for each client; waking a task is none.
+    async fn serve(self: &Arc<Self>, stop: &Stop) -> Outcome {
+        let (relay, stopping) = (Arc::clone(self), stop.clone());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { relay.serve_left(&relay.context(), &stopping).await });
+        let stopped = || Outcome { ended: Ended::Stopped, ..Outcome::default() };
+        let served = tokio::select! {
+            biased;
+            served = serving.join_next() => served,
+            () = stop.reached(Stopping::Abort) => {
+                serving.shutdown().await;
+                None
+            }
+        };
+        match served {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(Err(_)) | None => stopped(),
         }
     }
 
@@ -264,24 +281,33 @@ impl Relay {
     ///
     /// What serves it is called in here: a future that is handed in would be kept twice, as what was handed
     /// in and as what is waited for.
-    async fn forked<S, F>(self: Arc<Self>, serve: S, channel: Box<Channel>, context: Context, stop: Stop) -> Outcome
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its parameters twice, idle sessions are many")]
+    fn forked<S, F>(
+        self: Arc<Self>,
+        serve: S,
+        channel: Box<Channel>,
+        context: Context,
+        stop: Stop,
+    ) -> impl Future<Output = Outcome> + Send
     where
-        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
-        F: Future<Output = Outcome>,
+        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F + Send,
+        F: Future<Output = Outcome> + Send,
     {
-        if !self.settings.session_wait.is_zero() {
-            tokio::time::sleep(self.settings.session_wait).await;
-        }
-        let log = context.log.clone();
-        let mut outcome = serve(Arc::clone(&self), channel, context, stop).await;
-        if let Some(error) = outcome.error.take() {
-            self.totals.failed.fetch_add(1, Ordering::Relaxed);
-            if !error.is_logged() {
-                failure!(log, "{}", error.line());
+        async move {
+            if !self.settings.session_wait.is_zero() {
+                tokio::time::sleep(self.settings.session_wait).await;
             }
-            outcome.error = Some(error.logged());
+            let log = context.log.clone();
+            let mut outcome = serve(Arc::clone(&self), channel, context, stop).await;
+            if let Some(error) = outcome.error.take() {
+                self.totals.failed.fetch_add(1, Ordering::Relaxed);
+                if !error.is_logged() {
+                    failure!(log, "{}", error.line());
+                }
+                outcome.error = Some(error.logged());
+            }
+            outcome
         }
-        outcome
     }
 
     /// One session.
