@@ -157,37 +157,33 @@ impl Relay {
     /// The first address: a single channel, or one after the other.
     async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_one).await,
+            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_right).await,
             None => match until_stopped(open_once(&self.left, context), stop).await {
-                Ok(channel) => self.serve_right(channel, context, stop).await,
+                Ok(channel) => Arc::clone(self).serve_right(channel, context.clone(), stop.clone()).await,
                 Err(ending) => ending,
             },
         }
     }
 
-    /// One of many channels of the first address.
+    /// The second address, for a channel of the first.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps its parameters twice, idle sessions are many")]
-    fn serve_one(
+    fn serve_right(
         self: Arc<Self>,
         left: Box<Channel>,
-        context: Context,
+        mut context: Context,
         stop: Stop,
     ) -> impl Future<Output = Outcome> + Send {
-        async move { self.serve_right(left, &context, &stop).await }
-    }
-
-    /// The second address, for a channel of the first.
-    async fn serve_right(self: &Arc<Self>, left: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
-        let context = self.context_for(&left, context);
-        if let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) {
-            return Box::pin(self.serve_shared(left, endpoint, &context, stop)).await;
+        async move {
+            self.complete(&left, &mut context);
+            if let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) {
+                return Box::pin(self.serve_shared(left, endpoint, &context, &stop)).await;
+            }
+            // Opening has a large state that is of no use later: it must not stay part of an idle session.
+            match Box::pin(until_stopped(open_once(&self.right, &context), &stop)).await {
+                Ok(right) => self.session(left, right, &context, &stop).await,
+                Err(ending) => ending,
+            }
         }
-        // Opening has a large state that is of no use later: it must not stay part of an idle session.
-        let right = match Box::pin(until_stopped(open_once(&self.right, &context), stop)).await {
-            Ok(channel) => channel,
-            Err(ending) => return ending,
-        };
-        self.session(left, right, &context, stop).await
     }
 
     /// The second address with `fork`: its channels share the one of the first.
@@ -211,16 +207,14 @@ impl Relay {
         self.serve_many(endpoint, context, stop, serve).await
     }
 
-    /// The context of the second address: children learn about the peer of the first.
-    fn context_for(&self, left: &Channel, context: &Context) -> Context {
-        let mut context = context.clone();
+    /// Completes the context for the second address: children learn about the peer of the first.
+    fn complete(&self, left: &Channel, context: &mut Context) {
         context.other = Some(left.descriptors());
         if context.environment_wanted {
             let mut environment = self.named(&self.settings.environment);
             environment.extend(self.named(&left.environment));
             context.environment = Arc::new(environment);
         }
-        context
     }
 
     /// Accepts or connects again and again; each channel is served by a task of its own.
