@@ -269,7 +269,8 @@ async fn a_virtual_pair_is_raw_and_outlives_its_clients() {
 
 #[test]
 fn terminal_options_stay_for_the_users_of_the_slave() {
-    let plan = crate::endpoint::Plan::parse(b"PTY,rawer", Direction::Both, &Default::default()).unwrap();
+    let plan =
+        crate::endpoint::Plan::parse(b"PTY,rawer", Direction::Both, &crate::endpoint::Defaults::default()).unwrap();
     let terminal = Terminal::open(&plan.single().unwrap().options, &Log::silent()).unwrap();
     let slave = File::open(&terminal.name).unwrap();
     let flags = nix::sys::termios::tcgetattr(&slave).unwrap().local_flags;
