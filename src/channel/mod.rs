@@ -4,6 +4,7 @@
 //! ([`Port`]); only then can the relay move bytes in the kernel. Every wrapper (line ends, dump, escape)
 //! hides the port, so that nothing can bypass it.
 
+mod ends;
 mod escape;
 mod follow;
 mod limit;
@@ -20,13 +21,14 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use ends::{PortSink, PortSource};
 pub use escape::Escape;
 pub use follow::Follow;
 pub use limit::Limit;
 pub use line_ends::{ReadLineEnds, WriteLineEnds};
 pub use memory::{Nothing, Stalled, Text};
 pub use pool::Buffer;
-pub use port::{Class, Port, PortSink, PortSource};
+pub use port::{Class, Port};
 pub use sit_out::SitOut;
 pub use tap::{Tap, Tapped};
 
@@ -191,6 +193,13 @@ impl Channel {
             sink = Box::new(WriteLineEnds::new(sink, end));
         }
         Some(sink)
+    }
+
+    /// Whether something is left to do at the end, once both ends were taken out.
+    pub fn is_spent(&self) -> bool {
+        let ends = self.source.is_none() && self.sink.is_none();
+        let programs = self.attached.is_none() && self.also.is_none();
+        ends && programs && self.guards.0.is_empty() && !self.shared
     }
 
     /// The numbers of the descriptors read and written, for the log and for `nofork`; -1 where there is none.

@@ -33,10 +33,13 @@ enum State {
     Moving,
     Flushing,
     Shutting,
+    /// As `Shutting`, after an error: further ones say nothing new.
+    Failing,
     Done,
 }
 
 /// One direction of a session.
+#[expect(clippy::struct_excessive_bools, reason = "each stands for itself; no two exclude each other")]
 pub struct Direction {
     source: Box<dyn Source>,
     sink: Box<dyn Sink>,
@@ -55,8 +58,6 @@ pub struct Direction {
     appetite: Appetite,
     flow: Flow,
     error: Option<Error>,
-    /// There was an error, taken or not.
-    failed: bool,
     cool_write: bool,
     cool: bool,
 }
@@ -81,7 +82,6 @@ impl Direction {
             appetite,
             flow: Flow::default(),
             error: None,
-            failed: false,
             cool_write,
             cool: false,
         }
@@ -95,18 +95,18 @@ impl Direction {
                 State::Flushing => {
                     ready!(Pin::new(&mut self.sink).poll_flush(cx)).map_err(|error| (Phase::Write, error))
                 }
-                State::Shutting => {
+                State::Shutting | State::Failing => {
                     ready!(Pin::new(&mut self.sink).poll_shutdown(cx)).map_err(|error| (Phase::Close, error))
                 }
                 State::Done => return Poll::Ready(()),
             };
             self.state = match (step, self.state) {
-                (Err(_), State::Shutting) if self.failed => State::Done,
+                (Err(_), State::Failing) => State::Done,
                 (Err((phase, error)), state) => {
                     self.fail(phase, error, tally);
                     // Whatever went wrong, the other side learns that nothing more will come. Only a lost
                     // connection is told otherwise: by losing the other one as well.
-                    if self.reset || state == State::Shutting { State::Done } else { State::Shutting }
+                    if self.reset || state == State::Shutting { State::Done } else { State::Failing }
                 }
                 (Ok(()), State::Moving) => State::Flushing,
                 (Ok(()), State::Flushing) => State::Shutting,
@@ -190,7 +190,6 @@ impl Direction {
         self.cool = self.cool_write && broken && phase == Phase::Write;
         self.reset = phase == Phase::Read && self.source.port().is_some_and(|port| port.class().is_socket());
         self.error = Some(Error::transfer(phase, error));
-        self.failed = true;
         self.ended = true;
     }
 

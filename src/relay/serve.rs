@@ -1,23 +1,23 @@
-//! Opening the two endpoints and serving them: retry, interval, fork, max-children, accept-timeout.
+//! Serving the two endpoints: one session, or with fork any number of them, max-children at one time.
 
 use std::ffi::OsString;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Relay;
+use super::open::{Channels, life, open_once};
 use super::report::{Ended, Report};
 use super::session::{self, Outcome};
 use super::stop::{Stop, Stopping};
-use super::{LockFile, Relay};
 use crate::channel::{Attached, Channel};
-use crate::endpoint::{Accept, Context, Endpoint, Opener, Plan, Planned};
+use crate::endpoint::{Context, Endpoint, Plan, Planned};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::option::{Groups, Life};
-use crate::{debug, failure, info, notice, warning};
+use crate::option::Groups;
+use crate::{failure, info, notice, warning};
 
 /// Forked sessions that have ended are collected when this many are waiting.
 const COLLECT: usize = 64;
@@ -68,12 +68,7 @@ impl Relay {
                 warning!(self.log, "{message}");
             }
         }
-        let context = self.context();
-        let served = tokio::select! {
-            biased;
-            outcome = self.serve_left(&context, stop) => outcome,
-            () = stop.reached(Stopping::Abort) => Outcome { ended: Ended::Stopped, ..Outcome::default() },
-        };
+        let served = self.serve(stop).await;
         let totals = &self.totals;
         Report {
             left_to_right: totals.left_to_right.flow(),
@@ -83,6 +78,28 @@ impl Relay {
             ended: served.ended,
             error: served.error,
             duration: begun.elapsed(),
+        }
+    }
+
+    /// Serves in a task of its own: each waking of the future that a runtime blocks on is a system call, and
+    /// a listener is woken for each client; waking a task is none.
+    async fn serve(self: &Arc<Self>, stop: &Stop) -> Outcome {
+        let (relay, stopping) = (Arc::clone(self), stop.clone());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { relay.serve_left(&relay.context(), &stopping).await });
+        let stopped = || Outcome { ended: Ended::Stopped, ..Outcome::default() };
+        let served = tokio::select! {
+            biased;
+            served = serving.join_next() => served,
+            () = stop.reached(Stopping::Abort) => {
+                serving.shutdown().await;
+                None
+            }
+        };
+        match served {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(Err(_)) | None => stopped(),
         }
     }
 
@@ -140,37 +157,33 @@ impl Relay {
     /// The first address: a single channel, or one after the other.
     async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_one).await,
+            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_right).await,
             None => match until_stopped(open_once(&self.left, context), stop).await {
-                Ok(channel) => self.serve_right(channel, context, stop).await,
+                Ok(channel) => Arc::clone(self).serve_right(channel, context.clone(), stop.clone()).await,
                 Err(ending) => ending,
             },
         }
     }
 
-    /// One of many channels of the first address.
+    /// The second address, for a channel of the first.
     #[expect(clippy::manual_async_fn, reason = "an async fn keeps its parameters twice, idle sessions are many")]
-    fn serve_one(
+    fn serve_right(
         self: Arc<Self>,
         left: Box<Channel>,
-        context: Context,
+        mut context: Context,
         stop: Stop,
     ) -> impl Future<Output = Outcome> + Send {
-        async move { self.serve_right(left, &context, &stop).await }
-    }
-
-    /// The second address, for a channel of the first.
-    async fn serve_right(self: &Arc<Self>, left: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
-        let context = self.context_for(&left, context);
-        if let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) {
-            return Box::pin(self.serve_shared(left, endpoint, &context, stop)).await;
+        async move {
+            self.complete(&left, &mut context);
+            if let Some(endpoint) = self.right.single().filter(|endpoint| life(endpoint).fork) {
+                return Box::pin(self.serve_shared(left, endpoint, &context, &stop)).await;
+            }
+            // Opening has a large state that is of no use later: it must not stay part of an idle session.
+            match Box::pin(until_stopped(open_once(&self.right, &context), &stop)).await {
+                Ok(right) => self.session(left, right, &context, &stop).await,
+                Err(ending) => ending,
+            }
         }
-        // Opening has a large state that is of no use later: it must not stay part of an idle session.
-        let right = match Box::pin(until_stopped(open_once(&self.right, &context), stop)).await {
-            Ok(channel) => channel,
-            Err(ending) => return ending,
-        };
-        self.session(left, right, &context, stop).await
     }
 
     /// The second address with `fork`: its channels share the one of the first.
@@ -194,16 +207,14 @@ impl Relay {
         self.serve_many(endpoint, context, stop, serve).await
     }
 
-    /// The context of the second address: children learn about the peer of the first.
-    fn context_for(&self, left: &Channel, context: &Context) -> Context {
-        let mut context = context.clone();
+    /// Completes the context for the second address: children learn about the peer of the first.
+    fn complete(&self, left: &Channel, context: &mut Context) {
         context.other = Some(left.descriptors());
         if context.environment_wanted {
             let mut environment = self.named(&self.settings.environment);
             environment.extend(self.named(&left.environment));
             context.environment = Arc::new(environment);
         }
-        context
     }
 
     /// Accepts or connects again and again; each channel is served by a task of its own.
@@ -264,24 +275,33 @@ impl Relay {
     ///
     /// What serves it is called in here: a future that is handed in would be kept twice, as what was handed
     /// in and as what is waited for.
-    async fn forked<S, F>(self: Arc<Self>, serve: S, channel: Box<Channel>, context: Context, stop: Stop) -> Outcome
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its parameters twice, idle sessions are many")]
+    fn forked<S, F>(
+        self: Arc<Self>,
+        serve: S,
+        channel: Box<Channel>,
+        context: Context,
+        stop: Stop,
+    ) -> impl Future<Output = Outcome> + Send
     where
-        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F,
-        F: Future<Output = Outcome>,
+        S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F + Send,
+        F: Future<Output = Outcome> + Send,
     {
-        if !self.settings.session_wait.is_zero() {
-            tokio::time::sleep(self.settings.session_wait).await;
-        }
-        let log = context.log.clone();
-        let mut outcome = serve(Arc::clone(&self), channel, context, stop).await;
-        if let Some(error) = outcome.error.take() {
-            self.totals.failed.fetch_add(1, Ordering::Relaxed);
-            if !error.is_logged() {
-                failure!(log, "{}", error.line());
+        async move {
+            if !self.settings.session_wait.is_zero() {
+                tokio::time::sleep(self.settings.session_wait).await;
             }
-            outcome.error = Some(error.logged());
+            let log = context.log.clone();
+            let mut outcome = serve(Arc::clone(&self), channel, context, stop).await;
+            if let Some(error) = outcome.error.take() {
+                self.totals.failed.fetch_add(1, Ordering::Relaxed);
+                if !error.is_logged() {
+                    failure!(log, "{}", error.line());
+                }
+                outcome.error = Some(error.logged());
+            }
+            outcome
         }
-        outcome
     }
 
     /// One session.
@@ -314,52 +334,8 @@ impl Drop for Active<'_> {
     }
 }
 
-/// Where `fork` gets its channels from.
-enum Channels {
-    Accepted {
-        /// Held as long as anything is accepted.
-        _locks: Vec<LockFile>,
-        accept: Box<dyn Accept>,
-    },
-    /// Connected again and again; the pause comes before each but the first.
-    Connected { first: bool },
-}
-
-impl Channels {
-    async fn open(endpoint: &Endpoint, context: &Context) -> Result<Self> {
-        Ok(match &endpoint.opener {
-            Opener::Connect(_) => Self::Connected { first: true },
-            Opener::Bind(bind) => Self::Accepted {
-                _locks: LockFile::of(life(endpoint), &context.log).await?,
-                accept: retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await })
-                    .await?,
-            },
-        })
-    }
-
-    fn accepts(&self) -> bool {
-        matches!(self, Self::Accepted { .. })
-    }
-
-    async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
-        match self {
-            Self::Accepted { accept, .. } => accept_in_time(&mut **accept, endpoint, context).await,
-            Self::Connected { first } => {
-                if !std::mem::replace(first, false) {
-                    tokio::time::sleep(life(endpoint).interval).await;
-                }
-                open_endpoint(endpoint, context).await
-            }
-        }
-    }
-}
-
 fn settings_of(plan: &Plan) -> crate::option::Settings {
     plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
-}
-
-fn life(endpoint: &Endpoint) -> &Life {
-    &endpoint.options.settings.life
 }
 
 /// Waits while `max-children` sessions are under way.
@@ -372,85 +348,6 @@ async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Contex
         }
     }
     Ok(())
-}
-
-/// Opens an address once: one channel, or the two halves of a dual one.
-async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
-    match &plan.planned {
-        Planned::Single(endpoint) => open_endpoint(endpoint, context).await,
-        Planned::Dual(halves) => {
-            let mut first = open_endpoint(&halves.0, context).await?;
-            let mut second = open_endpoint(&halves.1, context).await?;
-            first.sink = second.sink.take();
-            first.guards.append(&mut second.guards);
-            first.line_end = second.line_end;
-            first.cool_write = second.cool_write;
-            first.environment.append(&mut second.environment);
-            first.also = second.attached.take();
-            Ok(first)
-        }
-    }
-}
-
-/// Opens an endpoint: connects, or binds and accepts one channel.
-async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
-    debug!(context.log, "opening {} ({})", endpoint.address, endpoint.kind.name);
-    let locks = LockFile::of(life(endpoint), &context.log).await?;
-    let opened = match &endpoint.opener {
-        Opener::Connect(connect) => {
-            retried(endpoint, context, |context| async move { endpoint.connect(connect, &context).await })
-                .await
-                .map(Box::new)
-        }
-        Opener::Bind(bind) => {
-            let mut accept =
-                retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?;
-            accept_in_time(&mut *accept, endpoint, context).await
-        }
-    };
-    let mut channel = opened.map_err(|error| error.at(endpoint.address.clone()))?;
-    for lock in locks {
-        channel.guards.push(Box::new(lock));
-    }
-    Ok(channel)
-}
-
-/// Waits for a client, no longer than `accept-timeout`.
-async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
-    let accepted = match life(endpoint).accept_timeout {
-        None => accept.accept(context).await,
-        Some(limit) => tokio::time::timeout(limit, accept.accept(context))
-            .await
-            .unwrap_or_else(|_| Err(Error::open(Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))),
-    };
-    accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
-}
-
-/// Tries as often as `retry` and `forever` say, with `interval` between. What an attempt has to complain of
-/// is a step less grave as long as another one follows.
-async fn retried<T, F: Future<Output = Result<T>>>(
-    endpoint: &Endpoint,
-    context: &Context,
-    attempt: impl Fn(Context) -> F,
-) -> Result<T> {
-    let life = life(endpoint);
-    let mut left = life.retry;
-    loop {
-        let last = !life.forever && left == 0;
-        let mut context = context.clone();
-        context.log = context.log.lowered(u8::from(!last));
-        let log = context.log.clone();
-        let error = match attempt(context).await {
-            Ok(opened) => return Ok(opened),
-            Err(error) => error.at(endpoint.address.clone()),
-        };
-        if last {
-            return Err(error);
-        }
-        left = left.saturating_sub(1);
-        warning!(log, "{}; trying again in {} s", error.line(), life.interval.as_secs_f64());
-        tokio::time::sleep(life.interval.max(Duration::from_millis(1))).await;
-    }
 }
 
 /// What `work` gives, or how the relay ends when it fails or `stop` comes first.

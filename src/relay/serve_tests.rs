@@ -14,7 +14,7 @@ fn an_idle_session_is_small() {
     let plan = || Plan::parse(b"STALL", Direction::Both, &Defaults::default()).unwrap();
     let relay = Arc::new(Relay::new(plan(), plan(), Settings::default(), Log::silent()));
     let context = relay.context();
-    let task = Arc::clone(&relay).forked(Relay::serve_one, Box::default(), context, Stop::default());
+    let task = Arc::clone(&relay).forked(Relay::serve_right, Box::default(), context, Stop::default());
     let size = size_of_val(&task);
     assert!(size < MOST, "the task of one session has {size} bytes");
 }

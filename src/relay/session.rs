@@ -12,7 +12,7 @@ use super::direction::Direction;
 use super::report::{Ended, Flow, Tally};
 use super::stop::{Stop, Stopping};
 use super::{Relay, Settings, Ways};
-use crate::channel::{Attached, Channel, Class, Sink, Source, shutdown};
+use crate::channel::{Attached, Channel, Class, shutdown};
 use crate::endpoint;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::log::{Level, Log};
@@ -123,6 +123,10 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
+    fn was_reset(&self) -> bool {
+        [&self.right, &self.left].iter().any(|way| way.direction.as_ref().is_some_and(Direction::was_reset))
+    }
+
     /// The time the session may be silent for, as things stand, and why it would end then.
     fn patience(&self) -> Option<(Duration, Ended)> {
         let one_over = self.right.is_over() || self.left.is_over();
@@ -194,23 +198,27 @@ pub async fn run(
         last: Instant::now(),
         seen: 0,
     };
-    let ended = if left.attached.is_some() || right.attached.is_some() {
-        let programs = [&left, &right].map(|channel| channel.attached.as_deref());
+    // Of most channels nothing is left but their ends, and idle sessions are many.
+    let [mut left, mut right] = [left, right].map(|channel| Some(channel).filter(|channel| !channel.is_spent()));
+    let program =
+        |channel: &'_ Option<Box<Channel>>| channel.as_ref().is_some_and(|channel| channel.attached.is_some());
+    let ended = if program(&left) || program(&right) {
+        let programs = [&left, &right].map(|channel| channel.as_ref().and_then(|channel| channel.attached.as_deref()));
         Box::pin(drive_with_signals(&mut moving, relay, programs, stop)).await
     } else {
         drive(&mut moving, stop).await
     };
     let mut outcome = conclude(&mut moving, ended, settings);
-    for way in [&moving.right, &moving.left] {
-        if let Some(direction) = &way.direction {
-            pass_reset_on(direction).await;
-        }
+    // What few sessions need is boxed, for the sake of the many idle ones.
+    if moving.was_reset() {
+        Box::pin(pass_resets_on(&moving)).await;
     }
-    put_back(moving.right.direction.take(), &mut left, &mut right);
-    put_back(moving.left.direction.take(), &mut right, &mut left);
-    let closed = close(left, context, stop).await.and(close(right, context, stop).await);
-    if let (Err(error), None) = (closed, &outcome.error) {
-        outcome.error = Some(error);
+    put_back(moving.right.direction.take(), left.as_deref_mut(), right.as_deref_mut());
+    put_back(moving.left.direction.take(), right.as_deref_mut(), left.as_deref_mut());
+    if (left.is_some() || right.is_some())
+        && let Err(error) = Box::pin(close_both(left, right, context, stop)).await
+    {
+        outcome.error.get_or_insert(error);
     }
     if outcome.error.is_some() && outcome.ended != Ended::Stopped {
         outcome.ended = Ended::Failed;
@@ -256,6 +264,12 @@ async fn drive(moving: &mut Moving<'_>, stop: &Stop) -> Ended {
         ended = &mut *moving => return ended,
         () = stop.reached(Stopping::Drain) => {}
     }
+    Box::pin(drain(moving, stop)).await;
+    Ended::Stopped
+}
+
+/// Writes what has arrived, and reads no more.
+async fn drain(moving: &mut Moving<'_>, stop: &Stop) {
     for way in [&mut moving.right, &mut moving.left] {
         way.told = true;
         if let Some(direction) = &mut way.direction {
@@ -267,7 +281,6 @@ async fn drive(moving: &mut Moving<'_>, stop: &Stop) -> Ended {
         () = stop.reached(Stopping::Abort) => {}
         _ = tokio::time::timeout(DRAIN, &mut *moving) => {}
     }
-    Ended::Stopped
 }
 
 /// Counts what is left over and says why the session ended.
@@ -321,6 +334,12 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// Ends the connection that was written to with a reset, where the one that was read from ended that way: a
 /// peer can tell a truncation from an end. Only once all bytes have arrived there; a reset would destroy them.
+async fn pass_resets_on(moving: &Moving<'_>) {
+    for direction in [&moving.right, &moving.left].into_iter().filter_map(|way| way.direction.as_ref()) {
+        pass_reset_on(direction).await;
+    }
+}
+
 async fn pass_reset_on(direction: &Direction) {
     let Some(port) = direction.sink_port().filter(|port| direction.was_reset() && port.class() == Class::Tcp) else {
         return;
@@ -337,12 +356,27 @@ async fn pass_reset_on(direction: &Direction) {
 }
 
 /// Gives the ends back to the channels they came from, so that they can be shut down and closed together.
-fn put_back(direction: Option<Direction>, from: &mut Channel, to: &mut Channel) {
-    if let Some(direction) = direction {
-        let (source, sink): (Box<dyn Source>, Box<dyn Sink>) = direction.into_ends();
+fn put_back(direction: Option<Direction>, from: Option<&mut Channel>, to: Option<&mut Channel>) {
+    let Some((source, sink)) = direction.map(Direction::into_ends) else { return };
+    if let Some(from) = from {
         from.source = Some(source);
+    }
+    if let Some(to) = to {
         to.sink = Some(sink);
     }
+}
+
+async fn close_both(
+    left: Option<Box<Channel>>,
+    right: Option<Box<Channel>>,
+    context: &endpoint::Context,
+    stop: &Stop,
+) -> Result<()> {
+    let mut result = Ok(());
+    for channel in [left, right].into_iter().flatten() {
+        result = result.and(close(channel, context, stop).await);
+    }
+    result
 }
 
 /// Closes a channel: its descriptors first, then its program, then what else was set up for it.

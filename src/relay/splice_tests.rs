@@ -63,9 +63,10 @@ async fn every_pair_of_classes_has_the_way_that_was_measured() {
     for (from, source) in CLASSES.iter().zip(&ports) {
         for (to, sink) in CLASSES.iter().zip(&ports) {
             let expected = match (from, to) {
-                (Class::Tcp, Class::Tcp) | (Class::Tcp, Class::Unix) | (Class::Unix, Class::Unix) => Way::Splice,
-                (Class::Pipe, Class::Tcp) | (Class::Pipe, Class::Unix) | (Class::Pipe, Class::Pipe) => Way::Direct,
-                (Class::Tcp, Class::Pipe) | (Class::Unix, Class::Pipe) => Way::Direct,
+                (Class::Tcp, Class::Tcp | Class::Unix) | (Class::Unix, Class::Unix) => Way::Splice,
+                (Class::Pipe, Class::Tcp | Class::Unix | Class::Pipe) | (Class::Tcp | Class::Unix, Class::Pipe) => {
+                    Way::Direct
+                }
                 _ => Way::Copy,
             };
             assert_eq!(chosen(source, sink), expected, "{from:?} to {to:?}");

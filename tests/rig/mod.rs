@@ -263,7 +263,7 @@ impl End {
     /// Writes until nothing more fits, 8 MiB at most, with a pause for the relay to move some on; returns how
     /// many bytes that were.
     pub fn fill(&self) -> usize {
-        let (mut total, block) = (0, [b'x'; 65536]);
+        let (mut total, block) = (0, vec![b'x'; 65536]);
         for _ in 0..3 {
             while total < 8 << 20
                 && let Ok(count) = self.write_now(&block)
@@ -367,7 +367,7 @@ impl<'a> Task<'a> {
                 }
             }
             Self::Receive { end, want, received, done } => {
-                let mut buffer = [0; 65536];
+                let mut buffer = vec![0; 65536];
                 while !*done {
                     let room = match want {
                         Want::Bytes(count) => (*count - received.len()).min(buffer.len()),
@@ -461,10 +461,10 @@ pub struct FarEnd(mpsc::Receiver<UnixStream>);
 impl FarEnd {
     #[track_caller]
     pub fn open(&self, running: &Running) -> End {
-        match self.0.recv_timeout(LIMIT) {
-            Ok(end) => End::new(end),
-            Err(_) => panic!("the relay does not open its other side: {:?}", running.log.all()),
-        }
+        let Ok(end) = self.0.recv_timeout(LIMIT) else {
+            panic!("the relay does not open its other side: {:?}", running.log.all())
+        };
+        End::new(end)
     }
 }
 
