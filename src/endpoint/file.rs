@@ -116,7 +116,9 @@ impl File {
         let access = OFlag::from_bits_retain(self.options.open_flags(access(self.direction).bits())) & OFlag::O_ACCMODE;
         let base = match self.manner {
             Manner::Create => OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC,
-            Manner::Any if !exists => access | OFlag::O_CREAT,
+            // Appending also to a new file: sessions that open it at the same time must not write over each other.
+            Manner::Any if !exists && access == OFlag::O_RDONLY => access | OFlag::O_CREAT,
+            Manner::Any if !exists => access | OFlag::O_CREAT | OFlag::O_APPEND,
             Manner::Any if access != OFlag::O_RDONLY => access | OFlag::O_APPEND,
             Manner::Open | Manner::Any => access,
         };

@@ -308,7 +308,9 @@ fn conclude(moving: &mut Moving<'_>, ended: Ended, settings: &Settings) -> Outco
     outcome.right = flow(&moving.right);
     outcome.left = flow(&moving.left);
     let lost = outcome.right.undelivered + outcome.left.undelivered;
-    let message = format!("{lost} bytes were read but could not be written");
+    let written: u64 =
+        [outcome.right, outcome.left].iter().filter(|flow| flow.undelivered > 0).map(|flow| flow.bytes).sum();
+    let message = format!("{lost} bytes were read but could not be written, after {written} that were");
     if lost > 0 && outcome.error.is_some() {
         warning!(moving.log, "{message}");
     } else if lost > 0 {

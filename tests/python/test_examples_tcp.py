@@ -269,9 +269,14 @@ def test_message_collector(tool: Tool, free_port: Ports, tmp_path: Path, file: s
         with dial(port) as connection:
             connection.sendall(message)
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(post, messages))
     log = tmp_path / "in.log"
+    # The first makes the file: socat's processes that make it at the same time write over each other.
+    post(messages[0])
+    wait_until(
+        lambda: log.exists() and log.stat().st_size == len(messages[0]), "the first message in the file"
+    )
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(post, messages[1:]))
     size = sum(map(len, messages))
     wait_until(lambda: log.exists() and log.stat().st_size >= size, "all messages in the file")
     assert sorted(log.read_bytes().splitlines(keepends=True)) == sorted(messages)
