@@ -4,6 +4,7 @@
 //! ([`Port`]); only then can the relay move bytes in the kernel. Every wrapper (line ends, dump, escape)
 //! hides the port, so that nothing can bypass it.
 
+mod ends;
 mod escape;
 mod follow;
 mod limit;
@@ -20,13 +21,14 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use ends::{PortSink, PortSource};
 pub use escape::Escape;
 pub use follow::Follow;
 pub use limit::Limit;
 pub use line_ends::{ReadLineEnds, WriteLineEnds};
 pub use memory::{Nothing, Stalled, Text};
 pub use pool::Buffer;
-pub use port::{Class, Port, PortSink, PortSource};
+pub use port::{Class, Port};
 pub use sit_out::SitOut;
 pub use tap::{Tap, Tapped};
 

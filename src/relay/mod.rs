@@ -7,6 +7,7 @@ mod background;
 mod copy;
 mod direction;
 mod lock;
+mod open;
 mod report;
 mod serve;
 mod session;

@@ -1,23 +1,23 @@
-//! Opening the two endpoints and serving them: retry, interval, fork, max-children, accept-timeout.
+//! Serving the two endpoints: one session, or with fork any number of them, max-children at one time.
 
 use std::ffi::OsString;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::Relay;
+use super::open::{Channels, life, open_once};
 use super::report::{Ended, Report};
 use super::session::{self, Outcome};
 use super::stop::{Stop, Stopping};
-use super::{LockFile, Relay};
 use crate::channel::{Attached, Channel};
-use crate::endpoint::{Accept, Context, Endpoint, Opener, Plan, Planned};
+use crate::endpoint::{Context, Endpoint, Plan, Planned};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::option::{Groups, Life};
-use crate::{debug, failure, info, notice, warning};
+use crate::option::Groups;
+use crate::{failure, info, notice, warning};
 
 /// Forked sessions that have ended are collected when this many are waiting.
 const COLLECT: usize = 64;
@@ -334,52 +334,8 @@ impl Drop for Active<'_> {
     }
 }
 
-/// Where `fork` gets its channels from.
-enum Channels {
-    Accepted {
-        /// Held as long as anything is accepted.
-        _locks: Vec<LockFile>,
-        accept: Box<dyn Accept>,
-    },
-    /// Connected again and again; the pause comes before each but the first.
-    Connected { first: bool },
-}
-
-impl Channels {
-    async fn open(endpoint: &Endpoint, context: &Context) -> Result<Self> {
-        Ok(match &endpoint.opener {
-            Opener::Connect(_) => Self::Connected { first: true },
-            Opener::Bind(bind) => Self::Accepted {
-                _locks: LockFile::of(life(endpoint), &context.log).await?,
-                accept: retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await })
-                    .await?,
-            },
-        })
-    }
-
-    fn accepts(&self) -> bool {
-        matches!(self, Self::Accepted { .. })
-    }
-
-    async fn next(&mut self, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
-        match self {
-            Self::Accepted { accept, .. } => accept_in_time(&mut **accept, endpoint, context).await,
-            Self::Connected { first } => {
-                if !std::mem::replace(first, false) {
-                    tokio::time::sleep(life(endpoint).interval).await;
-                }
-                open_endpoint(endpoint, context).await
-            }
-        }
-    }
-}
-
 fn settings_of(plan: &Plan) -> crate::option::Settings {
     plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
-}
-
-fn life(endpoint: &Endpoint) -> &Life {
-    &endpoint.options.settings.life
 }
 
 /// Waits while `max-children` sessions are under way.
@@ -392,85 +348,6 @@ async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Contex
         }
     }
     Ok(())
-}
-
-/// Opens an address once: one channel, or the two halves of a dual one.
-async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Channel>> {
-    match &plan.planned {
-        Planned::Single(endpoint) => open_endpoint(endpoint, context).await,
-        Planned::Dual(halves) => {
-            let mut first = open_endpoint(&halves.0, context).await?;
-            let mut second = open_endpoint(&halves.1, context).await?;
-            first.sink = second.sink.take();
-            first.guards.append(&mut second.guards);
-            first.line_end = second.line_end;
-            first.cool_write = second.cool_write;
-            first.environment.append(&mut second.environment);
-            first.also = second.attached.take();
-            Ok(first)
-        }
-    }
-}
-
-/// Opens an endpoint: connects, or binds and accepts one channel.
-async fn open_endpoint(endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
-    debug!(context.log, "opening {} ({})", endpoint.address, endpoint.kind.name);
-    let locks = LockFile::of(life(endpoint), &context.log).await?;
-    let opened = match &endpoint.opener {
-        Opener::Connect(connect) => {
-            retried(endpoint, context, |context| async move { endpoint.connect(connect, &context).await })
-                .await
-                .map(Box::new)
-        }
-        Opener::Bind(bind) => {
-            let mut accept =
-                retried(endpoint, context, |context| async move { endpoint.bind(bind, &context).await }).await?;
-            accept_in_time(&mut *accept, endpoint, context).await
-        }
-    };
-    let mut channel = opened.map_err(|error| error.at(endpoint.address.clone()))?;
-    for lock in locks {
-        channel.guards.push(Box::new(lock));
-    }
-    Ok(channel)
-}
-
-/// Waits for a client, no longer than `accept-timeout`.
-async fn accept_in_time(accept: &mut dyn Accept, endpoint: &Endpoint, context: &Context) -> Result<Box<Channel>> {
-    let accepted = match life(endpoint).accept_timeout {
-        None => accept.accept(context).await,
-        Some(limit) => tokio::time::timeout(limit, accept.accept(context))
-            .await
-            .unwrap_or_else(|_| Err(Error::open(Phase::Accept, std::io::Error::from_raw_os_error(libc::ETIMEDOUT)))),
-    };
-    accepted.map(Box::new).map_err(|error| error.at(endpoint.address.clone()))
-}
-
-/// Tries as often as `retry` and `forever` say, with `interval` between. What an attempt has to complain of
-/// is a step less grave as long as another one follows.
-async fn retried<T, F: Future<Output = Result<T>>>(
-    endpoint: &Endpoint,
-    context: &Context,
-    attempt: impl Fn(Context) -> F,
-) -> Result<T> {
-    let life = life(endpoint);
-    let mut left = life.retry;
-    loop {
-        let last = !life.forever && left == 0;
-        let mut context = context.clone();
-        context.log = context.log.lowered(u8::from(!last));
-        let log = context.log.clone();
-        let error = match attempt(context).await {
-            Ok(opened) => return Ok(opened),
-            Err(error) => error.at(endpoint.address.clone()),
-        };
-        if last {
-            return Err(error);
-        }
-        left = left.saturating_sub(1);
-        warning!(log, "{}; trying again in {} s", error.line(), life.interval.as_secs_f64());
-        tokio::time::sleep(life.interval.max(Duration::from_millis(1))).await;
-    }
 }
 
 /// What `work` gives, or how the relay ends when it fails or `stop` comes first.

@@ -209,11 +209,11 @@ def test_callbacks_are_over_before_the_interpreter_is(script: Script) -> None:
     """A thread that meets an interpreter that is going away would end the process with a fatal error."""
     process = script(
         """
-        import time
+        import os, time
         from ferrule import Relay
         def slow():
             time.sleep(0.2)
-            print("done", flush=True)
+            os.write(1, b"done\\n")
         running = [Relay("PIPE", "PIPE").start() for _ in range(3)]
         for relay in running:
             relay.on_end(slow)
