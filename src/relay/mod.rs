@@ -6,6 +6,7 @@
 mod background;
 mod copy;
 mod direction;
+mod ending;
 mod lock;
 mod open;
 mod report;
