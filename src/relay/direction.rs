@@ -25,7 +25,7 @@ const BULK: usize = 16 * 1024;
 /// A splice this small means that the bulk is over.
 const TRICKLE: usize = 4 * 1024;
 /// Asked for in one splice; the pipe's slots are the real bound.
-const SPLICE: usize = 1024 * 1024;
+const SPLICE: usize = 256 * 1024;
 
 /// Where a direction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
