@@ -208,7 +208,8 @@ impl Direction {
             }
             let Poll::Ready(count) = self.poll_fetch(cx, tally) else {
                 self.rest();
-                if self.last_bytes.is_some() {
+                // What has arrived may not have been told by epoll yet.
+                if self.last_bytes.is_some() && !self.source.has_unread() {
                     self.ended = true;
                     continue;
                 }

@@ -179,7 +179,7 @@ impl Relay {
                 return Box::pin(self.serve_shared(left, endpoint, &context, &stop)).await;
             }
             // Opening has a large state that is of no use later: it must not stay part of an idle session.
-            match Box::pin(until_stopped(open_once(&self.right, &context), &stop)).await {
+            match Box::pin(until_drained(open_once(&self.right, &context), &left, &stop)).await {
                 Ok(right) => self.session(left, right, &context, &stop).await,
                 Err(ending) => ending,
             }
@@ -356,6 +356,26 @@ async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) ->
         biased;
         done = work => done.map_err(failed),
         () = stop.reached(Stopping::Drain) => Err(Outcome { ended: Ended::Stopped, ..Outcome::default() }),
+    }
+}
+
+/// As [`until_stopped`], for the second address of a connection in which bytes have arrived: it still gets the
+/// time in which they could be written.
+async fn until_drained<T>(
+    work: impl Future<Output = Result<T>>,
+    left: &Channel,
+    stop: &Stop,
+) -> std::result::Result<T, Outcome> {
+    let stopped = async {
+        stop.reached(Stopping::Drain).await;
+        if left.source.as_ref().is_some_and(|source| source.has_unread()) {
+            tokio::time::sleep(session::DRAIN).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => done.map_err(failed),
+        () = stopped => Err(Outcome { ended: Ended::Stopped, ..Outcome::default() }),
     }
 }
 

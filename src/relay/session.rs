@@ -19,7 +19,7 @@ use crate::log::{Level, Log};
 use crate::{failure, notice, warning};
 
 /// How long what was read may take to be written once the relay is told to stop.
-const DRAIN: Duration = Duration::from_millis(100);
+pub(super) const DRAIN: Duration = Duration::from_millis(100);
 
 /// What one session did.
 #[derive(Debug, Default)]
