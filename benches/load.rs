@@ -12,6 +12,7 @@
 //! | `connections` | connects, sends one byte there and back, closes |
 //! | `idle` | holds connections, and sends a burst through each when told to |
 //! | `emit` | writes the bytes of one stream to stdout, for a file or a pipe |
+//! | `floor` | a relay that does nothing but the calls no relay can do without, to compare with |
 //! | `tokio-copy` | a relay on `tokio::io::copy_bidirectional`, to compare with |
 //! | `run` | becomes another program, with its parent's death, descriptors and cgroup settled |
 //!
@@ -21,6 +22,7 @@ mod load {
     pub mod arguments;
     pub mod connections;
     pub mod endpoint;
+    pub mod floor;
     pub mod idle;
     pub mod json;
     pub mod latency;
@@ -55,6 +57,7 @@ fn play() -> Result<(), Failure> {
         "connections" => load::connections::connections(&mut arguments),
         "idle" => load::idle::idle(&mut arguments),
         "emit" => load::pattern::emit(&mut arguments),
+        "floor" => load::floor::relay(&mut arguments),
         "tokio-copy" => load::tokio_copy::relay(&mut arguments),
         _ => Err(format!("no role {role:?}").into()),
     }

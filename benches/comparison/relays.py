@@ -139,6 +139,10 @@ def _tokio(tools: Tools, listen: Endpoint, target: Endpoint) -> list[str]:
     return [str(tools.load), "tokio-copy", "--listen", str(listen), "--to", str(target)]
 
 
+def _floor(tools: Tools, listen: Endpoint, target: Endpoint) -> list[str]:
+    return [str(tools.load), "floor", "--listen", str(listen), "--to", str(target)]
+
+
 PEERS = {
     peer.name: peer
     for peer in (
@@ -149,6 +153,7 @@ PEERS = {
         Peer("nginx", "nginx", _nginx),
         Peer("asyncio", None, _asyncio),
         Peer("tokio", None, _tokio),
+        Peer("floor", None, _floor),
         Peer("python", None, None),
         Peer("direct", None, None),
     )

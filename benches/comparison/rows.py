@@ -138,6 +138,8 @@ def _idle(connections: int, bench: Bench, peer: Peer) -> Figures:
 
 
 _ALL = ("ferrule", "socat", "socat-b262144", "haproxy", "nginx", "asyncio", "tokio", "direct")
+# What no relay of short connections can do without.
+_SHORT = (*_ALL, "floor")
 _RELAYS = _ALL[:-1]
 _THREADS = tuple(name for name in _RELAYS if not name.startswith("socat"))
 _UNIX = ("ferrule", "socat", "socat-b262144", "haproxy", "nginx", "asyncio", "direct")
@@ -154,8 +156,8 @@ ROWS = (
     Row("latency", "1 byte there and back", _ALL, _part(_latency, 1)),
     Row("latency64", "64 bytes there and back", _ALL, _part(_latency, 64)),
     Row("mixed", "64 bytes there and back beside four bulk streams", _ALL, _mixed),
-    Row("connections", "connect, request, close: 32 clients", _ALL, _part(_connections, 32)),
-    Row("connections1", "connect, request, close: one client", _ALL, _part(_connections, 1)),
+    Row("connections", "connect, request, close: 32 clients", _SHORT, _part(_connections, 32)),
+    Row("connections1", "connect, request, close: one client", _SHORT, _part(_connections, 1)),
     Row("idle", "1,000 idle connections", _RELAYS, _part(_idle, 1000)),
     Row("idle9700", "9,700 idle connections", _THREADS, _part(_idle, 9700)),
     Row("tcp-unix", "TCP to UNIX, one stream", _UNIX, _part(_bulk, 1, "copying", "tcp", "unix")),

@@ -310,11 +310,13 @@ fn conclude(moving: &mut Moving<'_>, ended: Ended, settings: &Settings) -> Outco
     let lost = outcome.right.undelivered + outcome.left.undelivered;
     let written: u64 =
         [outcome.right, outcome.left].iter().filter(|flow| flow.undelivered > 0).map(|flow| flow.bytes).sum();
-    let message = format!("{lost} bytes were read but could not be written, after {written} that were");
-    if lost > 0 && outcome.error.is_some() {
-        warning!(moving.log, "{message}");
-    } else if lost > 0 {
-        outcome.error = Some(Error::new(ErrorKind::Transfer, Phase::Write, message));
+    if lost > 0 {
+        let message = format!("{lost} bytes were read but could not be written, after {written} that were");
+        if outcome.error.is_some() {
+            warning!(moving.log, "{message}");
+        } else {
+            outcome.error = Some(Error::new(ErrorKind::Transfer, Phase::Write, message));
+        }
     }
     outcome
 }
