@@ -6,7 +6,8 @@
 //! 2. [`option`]: the table of options gives each word of the spec its type and its moment.
 //! 3. [`endpoint`]: a spec and its options become a [`endpoint::Plan`], which can be opened as often as wanted.
 //! 4. [`channel`]: an open endpoint, a source and a sink of bytes.
-//! 5. [`relay`]: two channels become a session of two independent directions, and a [`relay::Report`].
+//! 5. [`line`]: what goes beside the bytes, the settings and signals of a serial line.
+//! 6. [`relay`]: two channels become a session of two independent directions, and a [`relay::Report`].
 //!
 //! Beside them: [`error`] (one error type), [`log`] (events and where they go), [`command`] (the socat
 //! command line), [`sys`] (every `unsafe` block) and `python` (the only code that names PyO3).
@@ -15,6 +16,7 @@ pub mod channel;
 pub mod command;
 pub mod endpoint;
 pub mod error;
+pub mod line;
 pub mod log;
 pub mod option;
 #[cfg(feature = "python")]

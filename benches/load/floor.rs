@@ -77,11 +77,8 @@ impl Floor {
                     to.shutdown(Shutdown::Write)?;
                 }
             }
-            Some(count) => {
-                if transmit(to, &buffer[..count])? != Some(count) {
-                    return Err("a write would have to wait".into());
-                }
-            }
+            Some(count) if transmit(to, &buffer[..count])? == Some(count) => {}
+            Some(_) => return Err("a write would have to wait".into()),
         }
         Ok(())
     }

@@ -94,6 +94,9 @@ class Flow:
     @property
     def undelivered(self) -> int:
         """Bytes read from the source that could not be written."""
+    @property
+    def purged(self) -> int:
+        """Bytes dropped because whoever sent them asked for that (``PURGE-DATA`` of RFC 2217)."""
     def as_dict(self) -> dict[str, int]:
         """Gives the same as a dict of numbers."""
     def __eq__(self, other: object, /) -> bool: ...

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::Source;
+use super::{Beside, Source};
 
 /// Ends when `byte` is read; it and what follows it in the same read are dropped, see `escape` in socat(1).
 pub struct Escape {
@@ -44,5 +44,9 @@ impl Source for Escape {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.inner.poll_beside(cx)
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::Source;
+use super::{Beside, Source};
 
 /// The first pause after an end; it doubles up to [`LONGEST`], and starts anew with each byte.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -57,5 +57,9 @@ impl Source for Follow {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.inner.poll_beside(cx)
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::Source;
+use super::{Beside, Source};
 
 /// Gives the first `left` bytes of a source, then ends. Never reads more than that from it.
 pub struct Limit {
@@ -43,5 +43,9 @@ impl Source for Limit {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.inner.poll_beside(cx)
     }
 }

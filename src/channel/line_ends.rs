@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Sink, Source};
+use super::{Beside, Sink, Source};
 use crate::option::LineEnd;
 
 /// Turns the line ends of a channel into NL: CR becomes NL (`cr`), or every CR is dropped (`crnl`).
@@ -54,6 +54,10 @@ impl Source for ReadLineEnds {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.inner.poll_beside(cx)
     }
 }
 

@@ -34,6 +34,7 @@ pub use tap::{Tap, Tapped};
 
 use crate::endpoint::{BoxFuture, Context};
 use crate::error::Result;
+use crate::line::{Control, Line};
 use crate::option::{LineEnd, Settings, Shut};
 
 /// What bytes are read from. A read of 0 bytes is the end.
@@ -48,10 +49,26 @@ pub trait Source: AsyncRead + Send + Sync + Unpin {
         self.port().is_some_and(|port| port.class().keeps_boundaries())
     }
 
+    /// Sees to what travels beside the bytes (commands to a line, answers, news of its signals) while none are
+    /// read, because those read before still wait to be written. [`Beside::Purge`] says that these are not
+    /// wanted any more.
+    fn poll_beside(&mut self, _: &mut std::task::Context<'_>) -> Beside {
+        Beside::Nothing
+    }
+
     /// Whether bytes are known to wait unread; asked when a direction is cut short.
     fn has_unread(&self) -> bool {
         self.port().is_some_and(|port| port.has_unread())
     }
+}
+
+/// What came of a look at what travels beside the bytes, see [`Source::poll_beside`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing that concerns the bytes.
+    Nothing,
+    /// Whoever sent the bytes that still wait to be written wants them dropped.
+    Purge,
 }
 
 /// What bytes are written to. `poll_shutdown` passes the end of the data on, the way the channel's
@@ -119,6 +136,10 @@ pub struct Channel {
     /// Variables that tell a child of the other side who the peer is, without the program's prefix
     /// (`PEERADDR`). Empty unless the context asked for them.
     pub environment: Vec<(&'static str, OsString)>,
+    /// The serial line at its far end, or what has the settings of one.
+    pub line: Option<Arc<dyn Line>>,
+    /// Whoever sets a line through it, and is given the one of the other side.
+    pub control: Option<Arc<dyn Control>>,
     /// The program behind it.
     pub attached: Option<Box<dyn Attached>>,
     /// The program behind the writing half, where the halves of a dual address are programs both.
@@ -269,6 +290,10 @@ impl Source for Box<dyn Source> {
 
     fn in_messages(&self) -> bool {
         (**self).in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) -> Beside {
+        (**self).poll_beside(cx)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Sink, Source};
+use super::{Beside, Sink, Source};
 
 /// Pause between attempts while the slave is closed.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -100,6 +100,10 @@ impl<T: Source> Source for SitOut<T> {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.inner.poll_beside(cx)
     }
 }
 

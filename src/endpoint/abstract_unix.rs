@@ -5,7 +5,8 @@ use super::unix::{self, Place, Types};
 use super::{Direction, Kind};
 use crate::option::Groups;
 
-const CLIENT: Groups = Groups::FD.and(Groups::SOCKET).and(Groups::RETRY).and(Groups::UNIX);
+const UNIX: Groups = Groups::FD.and(Groups::SOCKET).and(Groups::RETRY).and(Groups::UNIX);
+const CLIENT: Groups = UNIX.and(Groups::CONNECT);
 
 pub(super) static KINDS: &[Kind] = &[
     Kind {
@@ -34,7 +35,7 @@ pub(super) static KINDS: &[Kind] = &[
         aliases: &[],
         usage: ":<filename>",
         params: (1, 1),
-        groups: CLIENT.and(Groups::LISTEN).and(Groups::CHILD),
+        groups: UNIX.and(Groups::LISTEN).and(Groups::CHILD),
         direction: Direction::Both,
         doc: "A UNIX stream socket with an abstract name that waits for a connection; with fork for any number. \
               Every process of the network namespace may connect: abstract names have no permissions.",

@@ -9,6 +9,7 @@ mod access;
 mod file;
 pub mod identity;
 mod inet;
+mod layer;
 mod listener;
 mod local;
 mod pipe;

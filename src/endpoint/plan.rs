@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Accept, Bind, Connect, Context, Defaults, Direction, Kind, Opener, Request, identity};
+use super::{Accept, Bind, Connect, Context, Defaults, Direction, Kind, Opener, Request, identity, layer};
 use crate::channel::Channel;
 use crate::error::{Error, Result, printable};
 use crate::option::{Groups, Options, Strictness, Transport};
@@ -177,7 +177,7 @@ fn endpoint(
     identity::check(kind, &options.settings, defaults.process_wide).map_err(located)?;
     let direction = fit(kind, direction, &address, warnings);
     let request = Request { kind, address: &address, spec: single, options: Arc::clone(&options), direction, defaults };
-    let opener = (kind.plan)(&request).map_err(located)?;
+    let opener = (kind.plan)(&request).and_then(|opener| layer::around(opener, &request)).map_err(located)?;
     Ok(Endpoint { kind, address, options, direction, opener, identified: AtomicBool::new(false) })
 }
 

@@ -5,8 +5,9 @@ use super::socket::Shape;
 use super::{Direction, Kind, inet};
 use crate::option::Groups;
 
-const CLIENT: Groups = Groups::FD.and(Groups::SOCKET).and(Groups::CHILD).and(Groups::RETRY).and(Groups::TCP);
-const LISTENER: Groups = CLIENT.and(Groups::LISTEN).and(Groups::RANGE);
+const TCP: Groups = Groups::FD.and(Groups::SOCKET).and(Groups::CHILD).and(Groups::RETRY).and(Groups::TCP);
+const CLIENT: Groups = TCP.and(Groups::CONNECT);
+const LISTENER: Groups = TCP.and(Groups::LISTEN).and(Groups::RANGE);
 
 pub(super) static KINDS: &[Kind] = &[
     Kind {

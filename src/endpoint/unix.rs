@@ -23,8 +23,9 @@ use crate::log::Level;
 use crate::option::{Groups, Options};
 use crate::{sys, warning};
 
-const CLIENT: Groups = Groups::FD.and(Groups::SOCKET).and(Groups::NAMED).and(Groups::RETRY).and(Groups::UNIX);
-const LISTENER: Groups = CLIENT.and(Groups::LISTEN).and(Groups::CHILD);
+const UNIX: Groups = Groups::FD.and(Groups::SOCKET).and(Groups::NAMED).and(Groups::RETRY).and(Groups::UNIX);
+const CLIENT: Groups = UNIX.and(Groups::CONNECT);
+const LISTENER: Groups = UNIX.and(Groups::LISTEN).and(Groups::CHILD);
 
 pub(super) static KINDS: &[Kind] = &[
     Kind {

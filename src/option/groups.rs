@@ -21,6 +21,8 @@ groups! {
     FORK = 10, LISTEN = 11, SHELL = 12, CHILD = 13, RETRY = 14, TERMIOS = 15, RANGE = 16, PTY = 17,
     PARENT = 18, UNIX = 19, IP4 = 20, IP6 = 21, INTERFACE = 22, UDP = 23, TCP = 24, SOCKS = 25,
     OPENSSL = 26, PROCESS = 27, APPL = 28, HTTP = 29, SCTP = 30, POSIXMQ = 31, DCCP = 32, UDPLITE = 33,
+    // Not of socat:
+    SERIAL = 34, CONNECT = 35,
 }
 
 impl Groups {

@@ -29,8 +29,12 @@ mod ip;
 mod listen;
 mod process;
 mod program;
+mod reconnect;
+mod serial;
+mod share;
 mod socket;
 mod tcp;
+mod telnet;
 mod terminal;
 mod unix;
 
@@ -179,8 +183,12 @@ pub static TABLES: &[&[Row]] = &[
     listen::ROWS,
     process::ROWS,
     program::ROWS,
+    reconnect::ROWS,
+    serial::ROWS,
+    share::ROWS,
     socket::ROWS,
     tcp::ROWS,
+    telnet::ROWS,
     terminal::ROWS,
     unix::ROWS,
 ];

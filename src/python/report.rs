@@ -16,18 +16,21 @@ pub struct Flow {
     blocks: u64,
     /// Bytes read from the source that could not be written.
     undelivered: u64,
+    /// Bytes dropped because whoever sent them asked for that (`PURGE-DATA` of RFC 2217).
+    purged: u64,
 }
 
 impl From<relay::Flow> for Flow {
     fn from(flow: relay::Flow) -> Self {
-        Self { bytes: flow.bytes, blocks: flow.blocks, undelivered: flow.undelivered }
+        Self { bytes: flow.bytes, blocks: flow.blocks, undelivered: flow.undelivered, purged: flow.purged }
     }
 }
 
 #[pymethods]
 impl Flow {
     fn __repr__(&self) -> String {
-        format!("Flow(bytes={}, blocks={}, undelivered={})", self.bytes, self.blocks, self.undelivered)
+        let Self { bytes, blocks, undelivered, purged } = self;
+        format!("Flow(bytes={bytes}, blocks={blocks}, undelivered={undelivered}, purged={purged})")
     }
 
     /// The same as a dict of numbers.
@@ -36,6 +39,7 @@ impl Flow {
         dict.set_item("bytes", self.bytes)?;
         dict.set_item("blocks", self.blocks)?;
         dict.set_item("undelivered", self.undelivered)?;
+        dict.set_item("purged", self.purged)?;
         Ok(dict)
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 use super::copy::{Appetite, Held, poll_read_block, poll_write_some};
 use super::report::{Flow, Tally};
 use super::splice::{Pipe, USER_PIPE_SIZE, Way, way};
-use crate::channel::{Class, Port, Sink, Source};
+use crate::channel::{Beside, Class, Port, Sink, Source};
 use crate::error::{Error, Phase};
 use crate::sys;
 
@@ -89,6 +89,25 @@ impl Direction {
 
     /// Moves what can be moved; ready when the direction is done.
     pub fn poll(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<()> {
+        loop {
+            let polled = self.poll_steps(cx, tally);
+            // A source that is being read sees to what travels beside its bytes then.
+            let waits_to_write = polled.is_pending() && (self.held.len() > 0 || self.state != State::Moving);
+            if !waits_to_write || self.source.poll_beside(cx) == Beside::Nothing {
+                return polled;
+            }
+            self.purge(tally);
+        }
+    }
+
+    /// Drops what is held, at the wish of whoever sent it.
+    fn purge(&mut self, tally: &Tally) {
+        let count = std::mem::take(&mut self.held).len() as u64;
+        self.flow.purged += count;
+        tally.purge(count);
+    }
+
+    fn poll_steps(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<()> {
         loop {
             let step = match self.state {
                 State::Moving => ready!(self.poll_move(cx, tally)),

@@ -67,6 +67,8 @@ pub(super) async fn open_once(plan: &Plan, context: &Context) -> Result<Box<Chan
             first.cool_write = second.cool_write;
             first.environment.append(&mut second.environment);
             first.also = second.attached.take();
+            first.line = second.line.take().or(first.line.take());
+            first.control = first.control.take().or(second.control.take());
             Ok(first)
         }
     }

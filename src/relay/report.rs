@@ -14,6 +14,8 @@ pub struct Flow {
     pub blocks: u64,
     /// Bytes read from the source that could not be written.
     pub undelivered: u64,
+    /// Bytes read from the source and dropped because whoever sent them asked for that.
+    pub purged: u64,
 }
 
 /// Why a relay ended.
@@ -71,6 +73,7 @@ pub struct Tally {
     bytes: AtomicU64,
     blocks: AtomicU64,
     undelivered: AtomicU64,
+    purged: AtomicU64,
 }
 
 impl Tally {
@@ -85,12 +88,18 @@ impl Tally {
         self.undelivered.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts bytes that were dropped at their sender's wish.
+    pub fn purge(&self, bytes: u64) {
+        self.purged.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// What was counted so far.
     pub fn flow(&self) -> Flow {
         Flow {
             bytes: self.bytes.load(Ordering::Relaxed),
             blocks: self.blocks.load(Ordering::Relaxed),
             undelivered: self.undelivered.load(Ordering::Relaxed),
+            purged: self.purged.load(Ordering::Relaxed),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{Relay, Settings, Ways};
 use crate::channel::{Attached, Channel};
 use crate::endpoint;
 use crate::error::{Error, ErrorKind, Phase};
+use crate::line;
 use crate::log::{Level, Log};
 use crate::{failure, notice, warning};
 
@@ -189,6 +190,7 @@ pub async fn run(
         let ((a, b), (c, d)) = (left.descriptors(), right.descriptors());
         notice!(log, "starting data transfer loop with FDs [{a},{b}] and [{c},{d}]");
     }
+    line::join(&left, &right);
     let mut moving = Moving {
         right: way(&mut left, &mut right, 1, relay),
         left: way(&mut right, &mut left, 2, relay),

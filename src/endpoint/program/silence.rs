@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::channel::Beside;
 use crate::channel::{Port, Source};
 use crate::sys;
 use crate::sys::process::Process;
@@ -76,6 +77,10 @@ impl Source for UntilExit {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.inner.poll_beside(cx)
     }
 }
 

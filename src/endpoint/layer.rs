@@ -1,0 +1,62 @@
+//! Layers: protocols between a channel and the relay, around whatever a kind opens.
+#![allow(dead_code, clippy::unnecessary_wraps, reason = "the first layers are being written")]
+
+use std::sync::Arc;
+
+use super::{Accept, Bind, BoxFuture, Connect, Context, Opener, Request};
+use crate::channel::Channel;
+use crate::error::Result;
+
+/// A protocol spoken over a channel.
+pub(super) trait Layer: Send + Sync {
+    /// Takes over a channel that was connected; may wait for the far end to agree.
+    fn connected<'a>(&'a self, channel: Channel, context: &'a Context) -> BoxFuture<'a, Result<Channel>>;
+
+    /// Takes over a channel that was accepted. At once: others wait to be accepted.
+    fn accepted(&self, channel: Channel, context: &Context) -> Result<Channel>;
+}
+
+/// The opener of a kind with the layers the options ask for around it, the outermost last.
+pub(super) fn around(opener: Opener, _request: &Request<'_>) -> Result<Opener> {
+    Ok(opener)
+}
+
+/// An opener whose channels `layer` takes over.
+pub(super) fn over(opener: Opener, layer: Arc<dyn Layer>) -> Opener {
+    match opener {
+        Opener::Connect(inner) => Opener::Connect(Arc::new(Over { inner, layer })),
+        Opener::Bind(inner) => Opener::Bind(Arc::new(Over { inner, layer })),
+    }
+}
+
+struct Over<T> {
+    inner: T,
+    layer: Arc<dyn Layer>,
+}
+
+impl Connect for Over<Arc<dyn Connect>> {
+    fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
+        Box::pin(async move {
+            let channel = self.inner.connect(context).await?;
+            self.layer.connected(channel, context).await
+        })
+    }
+}
+
+impl Bind for Over<Arc<dyn Bind>> {
+    fn bind<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Box<dyn Accept>>> {
+        Box::pin(async move {
+            let inner = self.inner.bind(context).await?;
+            Ok(Box::new(Over { inner, layer: Arc::clone(&self.layer) }) as Box<dyn Accept>)
+        })
+    }
+}
+
+impl Accept for Over<Box<dyn Accept>> {
+    fn accept<'a>(&'a mut self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
+        Box::pin(async move {
+            let channel = self.inner.accept(context).await?;
+            self.layer.accepted(channel, context)
+        })
+    }
+}

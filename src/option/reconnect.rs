@@ -1,0 +1,3 @@
+//! Options of connections that are made again.
+
+crate::options! {}

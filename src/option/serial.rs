@@ -1,0 +1,3 @@
+//! Options of serial ports.
+
+crate::options! {}

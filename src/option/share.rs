@@ -1,0 +1,3 @@
+//! Options of one channel for many clients.
+
+crate::options! {}

@@ -1,0 +1,3 @@
+//! Options of telnet and RFC 2217.
+
+crate::options! {}
