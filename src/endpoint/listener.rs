@@ -71,9 +71,9 @@ impl Listener {
             pending: None,
             room: Room::default(),
         };
-        if context.log.enabled(Level::Notice) {
-            notice!(context.log, "listening on {}", listener.local_name(listener.socket.get_ref().as_fd()));
-        }
+        let name = listener.local_name(listener.socket.get_ref().as_fd());
+        notice!(context.log, "listening on {name}");
+        context.listening.add(name.plain());
         Ok(listener)
     }
 

@@ -26,7 +26,7 @@ pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
 use crate::channel::Tap;
-use crate::endpoint::Plan;
+use crate::endpoint::{Listening, Plan};
 use crate::log::Log;
 
 /// Two checked addresses and how to relay between them.
@@ -41,6 +41,8 @@ pub struct Relay {
     pub log: Log,
     /// What was moved so far, over all sessions; may be read at any time.
     pub totals: Arc<Totals>,
+    /// What the relay listens on, as far as it has come.
+    pub listening: Arc<Listening>,
     /// Wakes sessions that have been silent for as long as they may.
     clock: Arc<clock::Clock>,
     /// Directions in bulk, one after the other.
@@ -59,6 +61,7 @@ impl Relay {
             settings,
             log,
             totals: Arc::default(),
+            listening: Arc::default(),
             clock: Arc::default(),
             turns: Arc::default(),
             signals,
