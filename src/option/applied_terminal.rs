@@ -71,7 +71,12 @@ impl Options {
     /// the driver replaces by another one, two stop bits and flow control that it has not are warnings.
     pub fn apply_terminal(&self, fd: BorrowedFd<'_>, log: &Log) -> Result<Option<Restore>> {
         let Some(first) = self.terminal_rows().next().map(|(row, ..)| row.name) else { return Ok(None) };
-        let (restore, before) = named(terminal::read(fd), first)?;
+        let (restore, before) = named(terminal::read(fd), first).map_err(|error| match error.errno() {
+            Some(libc::ENOTTY) => {
+                error.hint("this is not a terminal: options of terminals go with the side that is one")
+            }
+            _ => error,
+        })?;
         let mut wanted = before;
         self.on_terminal(&mut wanted)?;
         named(wanted.write(fd), first)?;
@@ -121,7 +126,10 @@ impl Options {
                 continue;
             }
             match self.last_to_change(before, words) {
-                Some(option) if vital => named(Err(io::Error::other(format!("the driver keeps {is}"))), option)?,
+                Some(option) if vital => {
+                    return named(Err(io::Error::other(format!("the driver keeps {is}"))), option)
+                        .map_err(|error| error.hint("leave the option out, or take a port that can do it"));
+                }
                 Some(option) => warning!(log, "option {option}: the driver keeps {is}"),
                 None => {}
             }

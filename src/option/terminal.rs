@@ -115,7 +115,7 @@ fn make_raw(terminal: &mut Termios, _value: &Value) -> Result<(), String> {
 fn sane(terminal: &mut Termios, _value: &Value) -> Result<(), String> {
     let shown = libc::ECHO | libc::ECHOE | libc::ECHOK | libc::ECHOCTL | libc::ECHOKE;
     let unused = libc::XCASE | libc::ECHONL | libc::NOFLSH | libc::TOSTOP | libc::ECHOPRT;
-    let mapped = libc::IGNBRK | libc::INLCR | libc::IGNCR | libc::IUCLC | libc::IXANY | libc::IXOFF | libc::IUTF8;
+    let mapped = libc::IGNBRK | libc::INLCR | libc::IGNCR | libc::IUCLC | libc::IXANY | libc::IXOFF;
     terminal.set(Word::Input, mapped, false);
     terminal.set(Word::Input, libc::BRKINT | libc::ICRNL | libc::IMAXBEL, true);
     terminal.replace(Word::Output, !0, libc::OPOST | libc::ONLCR);
@@ -354,7 +354,8 @@ crate::options! {
     /// Pass bytes through without interpreting them, but keep the echo; `rawer` is what is wanted mostly. See
     /// termios(3).
     "raw" : Flag, TERMIOS, Fd => Terminal(raw);
-    /// Settings fit for a person: line editing, echo, signals, NL for CR; as stty(1) sane, but special characters stay.
+    /// Settings fit for a person: line editing, echo, signals, NL for CR; as stty(1) sane, but special
+    /// characters and IUTF8 stay.
     "sane" : Flag, TERMIOS, Fd => Terminal(sane);
     /// Seconds that EIO, met when nobody has the slave open, is not the end; for programs that close and reopen it.
     "sitout-eio" : Timeval, PTY, Offset => store!(pty.sitout_eio, value => Some(value.time()));
