@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use super::applied::named;
 use super::{Apply, Options, Row, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::line::{Parity, StopBits};
 use crate::log::Log;
 use crate::sys::terminal::{self, Restore, Termios, Word};
@@ -62,21 +62,33 @@ fn parity(parity: Parity) -> &'static str {
     }
 }
 
+/// Says what an error means on a descriptor that is no terminal.
+fn elsewhere(error: Error) -> Error {
+    match error.errno() {
+        Some(libc::ENOTTY) => error.hint("this is not a terminal: options of terminals go with the side that is one"),
+        _ => error,
+    }
+}
+
 impl Options {
     /// Changes the terminal's settings as all the options say, in one step and at once. The guard brings the
-    /// earlier settings back when it is dropped; there is none without such options.
+    /// earlier settings back when it is dropped; there is none without such options. The size, where one is given,
+    /// stays.
     ///
     /// # Errors
     /// What is no terminal, and what its driver refuses: then the terminal is left as it was found. A speed that
     /// the driver replaces by another one, two stop bits and flow control that it has not are warnings.
     pub fn apply_terminal(&self, fd: BorrowedFd<'_>, log: &Log) -> Result<Option<Restore>> {
+        let restore = self.change_terminal(fd, log).map_err(elsewhere)?;
+        if let Some((columns, rows)) = self.settings.pty.size {
+            named(terminal::set_size(fd, columns, rows), "tiocswinsz").map_err(elsewhere)?;
+        }
+        Ok(restore)
+    }
+
+    fn change_terminal(&self, fd: BorrowedFd<'_>, log: &Log) -> Result<Option<Restore>> {
         let Some(first) = self.terminal_rows().next().map(|(row, ..)| row.name) else { return Ok(None) };
-        let (restore, before) = named(terminal::read(fd), first).map_err(|error| match error.errno() {
-            Some(libc::ENOTTY) => {
-                error.hint("this is not a terminal: options of terminals go with the side that is one")
-            }
-            _ => error,
-        })?;
+        let (restore, before) = named(terminal::read(fd), first)?;
         let mut wanted = before;
         self.on_terminal(&mut wanted)?;
         named(wanted.write(fd), first)?;
@@ -105,7 +117,7 @@ impl Options {
         Ok(self.has_terminal_settings())
     }
 
-    /// Whether [`Options::apply_terminal`] has something to do.
+    /// Whether there are options that change settings.
     pub fn has_terminal_settings(&self) -> bool {
         self.terminal_rows().next().is_some()
     }

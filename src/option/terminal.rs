@@ -1,11 +1,8 @@
 //! Options of terminals and pseudo terminals.
 #![expect(clippy::unnecessary_wraps, reason = "the signature is that of Apply::Terminal")]
 
-use std::io;
-use std::os::fd::BorrowedFd;
-
 use super::{Transport, Value};
-use crate::sys::terminal::{self, Termios, Word};
+use crate::sys::terminal::{Termios, Word};
 
 /// A `Plan` row that chooses how a pseudo terminal is made; programs get one with it.
 macro_rules! device {
@@ -137,12 +134,12 @@ fn set_flags(terminal: &mut Termios, value: &Value) -> Result<(), String> {
 }
 
 /// `columns:rows`.
-fn window_size(fd: BorrowedFd<'_>, value: &Value) -> io::Result<()> {
+fn size(value: &Value) -> Result<(u16, u16), String> {
     let (columns, rows) = value.pair();
-    let (Ok(columns), Ok(rows)) = (u16::try_from(columns), u16::try_from(rows)) else {
-        return Err(io::Error::other("a terminal has 0 to 65535 columns and rows"));
-    };
-    terminal::set_size(fd, columns, rows)
+    match (u16::try_from(columns), u16::try_from(rows)) {
+        (Ok(columns), Ok(rows)) => Ok((columns, rows)),
+        _ => Err("a terminal has 0 to 65535 columns and rows".to_owned()),
+    }
 }
 
 crate::options! {
@@ -383,7 +380,7 @@ crate::options! {
     /// ioctl_tty(2). Needs `setsid`.
     "tiocsctty" | "ctty" : Bool, TERMIOS, Late2 => store!(program.ctty, value => value.is_true());
     /// Size of the terminal in characters, as `columns:rows`; TIOCSWINSZ, see ioctl_tty(2). It stays at the end.
-    "tiocswinsz" | "winsz" : IntPair, TERMIOS, Fd => Descriptor(DescriptorMoment::Opened, window_size);
+    "tiocswinsz" | "winsz" : IntPair, TERMIOS, Fd => store!(pty.size, value => Some(size(value)?));
     /// Processes in the background that write are stopped with SIGTTOU; TOSTOP, see termios(3).
     "tostop" : Bool, TERMIOS, Fd => flag!(Local, TOSTOP);
     /// The character that drops output; Linux does not mind it, as a number; 0 for none. VDISCARD, see termios(3).

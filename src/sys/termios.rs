@@ -68,6 +68,14 @@ pub enum Word {
 #[derive(Debug, Clone, Copy)]
 pub struct Termios(libc::termios2);
 
+impl Default for Termios {
+    /// Those of no terminal: nothing is set, not even a speed.
+    fn default() -> Self {
+        // SAFETY: all fields are integers and arrays of integers.
+        Self(unsafe { std::mem::zeroed() })
+    }
+}
+
 impl Termios {
     /// What is in force.
     ///

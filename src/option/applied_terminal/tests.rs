@@ -23,9 +23,13 @@ static KIND: Kind = Kind {
     plan: |_| Err(Error::text("a test never gets here")),
 };
 
-fn options(text: &str) -> Options {
+fn read(text: &str) -> Result<Options> {
     let spec = spec::parse(format!("TERMINAL,{text}").as_bytes()).unwrap();
-    Options::parse(&spec, &spec.first, &KIND, Strictness::Groups).unwrap()
+    Options::parse(&spec, &spec.first, &KIND, Strictness::Groups)
+}
+
+fn options(text: &str) -> Options {
+    read(text).unwrap()
 }
 
 /// What was logged.
@@ -44,7 +48,7 @@ fn applied(text: &str) -> (Pair, Termios, Vec<String>) {
     let lines = Lines::default();
     let log = Log::new(Level::Warn, Box::new(lines.clone()));
     let settings = {
-        let _guard = options(text).apply_terminal(pair.slave.as_fd(), &log).unwrap().expect("a guard");
+        let _guard = options(text).apply_terminal(pair.slave.as_fd(), &log).unwrap();
         Termios::read(pair.slave.as_fd()).unwrap()
     };
     let logged = lines.0.lock().unwrap().clone();
@@ -155,21 +159,37 @@ fn a_speed_of_input_alone_is_that_of_output_as_well() {
 }
 
 #[test]
-fn numbers_that_do_not_fit_are_refused() {
-    let mut settings = applied("echo").1;
-    let before = all(&settings);
+fn values_that_do_not_fit_are_refused_before_anything_is_opened() {
     for (text, expected) in [
-        ("csize=4", "csize: 4 is out of range (0 to 3)"),
-        ("crdly=4", "crdly: 4 is out of range (0 to 3)"),
-        ("tabdly=9600", "tabdly: 9600 is out of range (0 to 3)"),
-        ("setflags=4:0", "the words of flags are 0 (input), 1 (output), 2 (control) and 3 (local)"),
-        ("setflags=-1:0", "the words of flags are 0 (input), 1 (output), 2 (control) and 3 (local)"),
-        ("setflags=0:0x100000000", "flags 4294967296 do not fit into a word of 32 bits"),
+        ("csize=4", "option \"csize\": 4 is out of range (0 to 3)"),
+        ("crdly=4", "option \"crdly\": 4 is out of range (0 to 3)"),
+        ("tabdly=9600", "option \"tabdly\": 9600 is out of range (0 to 3)"),
+        (
+            "setflags=4:0",
+            "option \"setflags\": the words of flags are 0 (input), 1 (output), 2 (control) and 3 (local)",
+        ),
+        (
+            "setflags=-1:0",
+            "option \"setflags\": the words of flags are 0 (input), 1 (output), 2 (control) and 3 (local)",
+        ),
+        ("setflags=0:0x100000000", "option \"setflags\": flags 4294967296 do not fit into a word of 32 bits"),
+        ("winsz=-1:24", "option \"winsz\": a terminal has 0 to 65535 columns and rows"),
+        ("winsz=80:65536", "option \"winsz\": a terminal has 0 to 65535 columns and rows"),
     ] {
-        let error = options(text).on_terminal(&mut settings).unwrap_err().to_string();
-        assert!(error.ends_with(expected), "{text}: {error}");
-        assert_eq!(all(&settings), before, "{text}");
+        assert_eq!(read(text).unwrap_err().to_string(), expected);
     }
+}
+
+#[test]
+fn the_size_is_set_with_or_without_settings_and_stays() {
+    for text in ["winsz=132:43", "winsz=1:2,raw,winsz=132:43"] {
+        let (pair, ..) = applied(text);
+        let stty = std::process::Command::new("stty").arg("size").stdin(pair.slave).output().unwrap();
+        assert_eq!(String::from_utf8(stty.stdout).unwrap(), "43 132\n", "{text}");
+    }
+    let (reader, _writer) = io::pipe().unwrap();
+    let error = options("winsz=1:2").apply_terminal(reader.as_fd(), &Log::silent()).unwrap_err();
+    assert_eq!(error.errno(), Some(libc::ENOTTY));
 }
 
 #[test]
