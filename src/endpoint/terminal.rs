@@ -56,7 +56,7 @@ pub(super) async fn open_channel(
     let failed = |error| Error::open(Phase::Open, error);
     options.on_descriptor(DescriptorMoment::Opened, fd.as_fd())?;
     options.lock(fd.as_fd()).await?;
-    let restore = options.apply_terminal(fd.as_fd())?;
+    let restore = options.apply_terminal(fd.as_fd(), &context.log)?;
     options.on_descriptor(DescriptorMoment::Late, fd.as_fd())?;
     let uart = Uart::new(fd.as_fd()).map_err(failed)?;
     let closing = Closing::new(&uart, fd.as_fd(), path.display().to_string(), context.log.clone()).map_err(failed)?;

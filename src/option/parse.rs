@@ -221,7 +221,7 @@ mod tests {
             Apply::Terminal(|settings, value| match value.int() {
                 0 => Err("no echo".to_owned()),
                 byte => {
-                    settings.control_chars[0] = u8::try_from(byte).unwrap();
+                    settings.set_character(0, u8::try_from(byte).unwrap());
                     Ok(())
                 }
             }),
@@ -315,11 +315,12 @@ mod tests {
 
     #[test]
     fn terminals_get_their_options() {
-        let master = nix::pty::openpty(None, None).unwrap().master;
-        let mut settings = nix::sys::termios::tcgetattr(&master).unwrap();
+        use std::os::fd::AsFd;
+        let pair = crate::sys::terminal::open_pair().unwrap();
+        let mut settings = crate::sys::terminal::Termios::read(pair.slave.as_fd()).unwrap();
         assert!(!options("T:1,fork").on_terminal(&mut settings).unwrap());
         assert!(options("T:1,echo=7").on_terminal(&mut settings).unwrap());
-        assert_eq!(settings.control_chars[0], 7);
+        assert_eq!(settings.character(0), 7);
         let error = options("T:1,echo=0").on_terminal(&mut settings).unwrap_err();
         assert_eq!(error.to_string(), "option: echo: no echo");
     }

@@ -8,14 +8,15 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcgetattr, tcsetattr};
+
+pub use super::termios::{Termios, Word, is_near};
 
 /// Brings a terminal's settings back when it is dropped.
 #[derive(Debug)]
 pub struct Restore {
     fd: OwnedFd,
-    /// The kernel's own structure: nix's may not be shared between threads. `None` once it is not wanted back.
-    settings: Option<libc::termios>,
+    /// `None` once it is not wanted back.
+    settings: Option<Termios>,
 }
 
 impl Restore {
@@ -32,7 +33,7 @@ impl Drop for Restore {
         let stop = SigSet::from(Signal::SIGTTOU);
         let before = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         // A terminal that is gone needs no settings.
-        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &Termios::from(settings));
+        let _ = settings.write(self.fd.as_fd());
         if let Ok(mask) = before {
             let _ = mask.thread_set_mask();
         }
@@ -41,13 +42,20 @@ impl Drop for Restore {
 
 /// The terminal's settings, and the guard that brings them back. The guard keeps the terminal open.
 pub fn read(fd: BorrowedFd<'_>) -> io::Result<(Restore, Termios)> {
-    let settings = tcgetattr(fd)?;
-    Ok((Restore { fd: fd.try_clone_to_owned()?, settings: Some(settings.clone().into()) }, settings))
+    let settings = Termios::read(fd)?;
+    Ok((Restore { fd: fd.try_clone_to_owned()?, settings: Some(settings) }, settings))
 }
 
-/// Changes the terminal's settings at once.
-pub fn set(fd: BorrowedFd<'_>, settings: &Termios) -> io::Result<()> {
-    Ok(tcsetattr(fd, SetArg::TCSANOW, settings)?)
+/// Sets the size that programs on the terminal are told, in characters: `TIOCSWINSZ`, `ioctl_tty(2)`. The size in
+/// pixels stays.
+pub fn set_size(fd: BorrowedFd<'_>, columns: u16, rows: u16) -> io::Result<()> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize through the pointer, which lives as long as the call.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
+    size = libc::winsize { ws_row: rows, ws_col: columns, ..size };
+    // SAFETY: TIOCSWINSZ reads one winsize through the pointer, which lives as long as the call.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })?;
+    Ok(())
 }
 
 /// Makes it the controlling terminal of this process, which leads a session: `TIOCSCTTY`, `ioctl_tty(2)`.
@@ -69,10 +77,9 @@ pub fn slave_number(fd: BorrowedFd<'_>) -> Option<u32> {
 /// once at the start of a line, twice within one (termios(3), VEOF). Empty when the terminal is raw, which
 /// has no way to say it.
 pub fn end_of_file(fd: BorrowedFd<'_>, at_line_start: bool) -> Vec<u8> {
-    match tcgetattr(fd) {
-        Ok(settings) if settings.local_flags.contains(LocalFlags::ICANON) => {
-            let end = settings.control_chars[SpecialCharacterIndices::VEOF as usize];
-            vec![end; if at_line_start { 1 } else { 2 }]
+    match Termios::read(fd) {
+        Ok(settings) if settings.has(Word::Local, libc::ICANON) => {
+            vec![settings.character(libc::VEOF); if at_line_start { 1 } else { 2 }]
         }
         _ => Vec::new(),
     }
@@ -109,9 +116,9 @@ pub fn open_pair() -> io::Result<Pair> {
 
 /// No echo, no line editing, no conversion: see cfmakeraw(3).
 pub fn make_raw(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let mut settings = tcgetattr(fd)?;
-    cfmakeraw(&mut settings);
-    Ok(tcsetattr(fd, SetArg::TCSANOW, &settings)?)
+    let mut settings = Termios::read(fd)?;
+    settings.make_raw();
+    settings.write(fd)
 }
 
 /// Whether the terminal that controls this process has this process's group in the foreground. A child
