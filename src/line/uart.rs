@@ -94,6 +94,11 @@ impl Uart {
         Ok(Self(Arc::new(inner)))
     }
 
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
     /// What the device can do.
     #[must_use]
     pub fn abilities(&self) -> Abilities {

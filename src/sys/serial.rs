@@ -107,7 +107,7 @@ pub fn wait_for_change(fd: BorrowedFd<'_>) -> io::Result<()> {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    cts: libc::c_int,
+    pub(crate) cts: libc::c_int,
     dsr: libc::c_int,
     ring: libc::c_int,
     dcd: libc::c_int,
@@ -116,7 +116,7 @@ pub struct Counts {
     framing: libc::c_int,
     overrun: libc::c_int,
     parity: libc::c_int,
-    brk: libc::c_int,
+    pub(crate) brk: libc::c_int,
     buffer_overrun: libc::c_int,
     reserved: [libc::c_int; 9],
 }
@@ -129,6 +129,13 @@ impl Counts {
         // call; `Counts` has its layout.
         Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGICOUNT, &raw mut counts) })?;
         Ok(counts)
+    }
+
+    /// The same with a change.
+    #[cfg(test)]
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 
     /// Which lines the far end has changed since `before`, even if they changed back.
