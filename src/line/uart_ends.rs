@@ -98,7 +98,8 @@ impl<T: Sink> UartSink<T> {
             let deadline = *self.deadline.get_or_insert(now + self.limit);
             if now >= deadline {
                 let seconds = self.limit.as_secs_f64();
-                let message = format!("{unsent} bytes could not be sent within {seconds} s: the far end does not take them");
+                let message =
+                    format!("{unsent} bytes could not be sent within {seconds} s: the far end does not take them");
                 return Poll::Ready(Err(io::Error::other(message)));
             }
             self.pause = Some(Box::pin(tokio::time::sleep_until(deadline.min(now + self.next))));

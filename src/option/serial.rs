@@ -30,12 +30,8 @@ const FLOWS: &[(&str, FlowControl)] =
     &[("none", FlowControl::None), ("xonxoff", FlowControl::XonXoff), ("rtscts", FlowControl::Hardware)];
 const BREAKS: &[(&str, ReadBreak)] =
     &[("null", ReadBreak::Null), ("ignore", ReadBreak::Nothing), ("mark", ReadBreak::Mark)];
-const RESETS: &[(&str, Reset)] = &[
-    ("none", Reset::None),
-    ("arduino", Reset::Arduino),
-    ("esp", Reset::Esp),
-    ("esp-loader", Reset::EspLoader),
-];
+const RESETS: &[(&str, Reset)] =
+    &[("none", Reset::None), ("arduino", Reset::Arduino), ("esp", Reset::Esp), ("esp-loader", Reset::EspLoader)];
 
 /// Bits of a character.
 fn bits(value: &Value) -> Result<u8, String> {
