@@ -117,7 +117,8 @@ class Port:
 def ports(root: str | PathLike[str] | None = None) -> list[Port]:
     """Lists the serial ports of this machine; with ``root`` of one whose /dev, /sys and /proc are below it.
 
-    None is opened: that would move its lines. Pseudo terminals, consoles and places without a UART do not count.
+    None is opened: that would move its lines. Pseudo terminals, consoles and places without a UART do not
+    count.
 
         >>> for port in ferrule.ports():
         ...     print(port.device, port.description, port.serial_number)

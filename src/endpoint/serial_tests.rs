@@ -238,7 +238,7 @@ async fn without_permission_the_remedy_is_named() {
         assert!(error.message().contains("this user may not open"), "{error:?}");
         assert_eq!(all(&settings(&pair)), before);
     } else {
-        std::fs::set_permissions(&pair.name, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&pair.name, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         assert_eq!(refused(&pair, "").await.errno(), Some(libc::EACCES));
     }
 }

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::alarm::Alarm;
 use crate::line::{Faults, Modem};
 
-/// `ASYNC_LOW_LATENCY` of linux/tty_flags.h: what was received is handed on at once.
+/// `ASYNC_LOW_LATENCY` of `linux/tty_flags.h`: what was received is handed on at once.
 const LOW_LATENCY: libc::c_int = 1 << 13;
 /// linux/serial.h: the RS-485 mode is on.
 const RS485_ENABLED: u32 = 1;
@@ -305,7 +305,7 @@ impl Bus {
 pub fn is_without_wire(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let number = nix::sys::stat::fstat(fd)?.st_rdev;
     let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    Ok(matches!((major, minor), (3 | 136..=143, _) | (4, 0..64) | (5, 0..64)))
+    Ok(matches!((major, minor), (3 | 136..=143, _) | (4 | 5, 0..64)))
 }
 
 #[cfg(test)]
