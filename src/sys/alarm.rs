@@ -47,8 +47,7 @@ impl Alarm {
         Ok(alarm)
     }
 
-    /// Changes the period; zero is no ringing.
-    pub fn ring_every(&self, period: Duration) -> io::Result<()> {
+    fn ring_every(&self, period: Duration) -> io::Result<()> {
         let period = libc::timespec {
             tv_sec: libc::time_t::try_from(period.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: libc::c_long::from(period.subsec_nanos().cast_signed()),

@@ -105,7 +105,7 @@ pub fn wait_for_change(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// How often things have happened since the port came up: `struct serial_icounter_struct` of linux/serial.h.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub(crate) cts: libc::c_int,
     dsr: libc::c_int,
