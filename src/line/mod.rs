@@ -10,6 +10,10 @@
 //! see [`Source::poll_beside`](crate::channel::Source::poll_beside).
 
 mod imagined;
+mod uart;
+mod uart_close;
+mod uart_ends;
+mod uart_watch;
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +21,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use imagined::Imagined;
+pub use uart::{Abilities, Uart};
+pub use uart_close::Closing;
+pub use uart_ends::{UartSink, UartSource};
 
 use crate::channel::Channel;
 use crate::endpoint::BoxFuture;

@@ -2,6 +2,7 @@
 //! it is sound.
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
+pub mod alarm;
 pub mod disposition;
 pub mod fd;
 pub mod file;
@@ -12,6 +13,7 @@ pub mod lock;
 pub mod multicast;
 pub mod process;
 pub mod resolver;
+pub mod serial;
 pub mod socket;
 pub mod sockopt;
 pub mod terminal;
