@@ -17,6 +17,7 @@ mod plan;
 mod program;
 pub mod pty;
 mod resolve;
+mod rfc2217;
 mod serial;
 mod socket;
 mod socketpair;
@@ -24,6 +25,7 @@ mod sockname;
 mod stdio;
 mod tcp;
 mod tcpwrap;
+mod telnet;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -226,6 +228,7 @@ pub static KINDS: &[&[Kind]] = &[
     pipe::KINDS,
     program::KINDS,
     pty::KINDS,
+    rfc2217::KINDS,
     serial::KINDS,
     socketpair::KINDS,
     stdio::KINDS,
