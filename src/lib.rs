@@ -9,7 +9,7 @@
 //! 5. [`line`]: what goes beside the bytes, the settings and signals of a serial line.
 //! 6. [`relay`]: two channels become a session of two independent directions, and a [`relay::Report`].
 //!
-//! Beside them: [`error`] (one error type), [`log`] (events and where they go), [`command`] (the socat
+//! Beside them: [`telnet`] (a protocol without I/O), [`error`] (one error type), [`log`] (events and where they go), [`command`] (the socat
 //! command line), [`sys`] (every `unsafe` block) and `python` (the only code that names PyO3).
 
 pub mod channel;
@@ -24,5 +24,6 @@ mod python;
 pub mod relay;
 pub mod spec;
 pub mod sys;
+pub mod telnet;
 
 pub use error::{Error, Result};
