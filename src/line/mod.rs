@@ -10,6 +10,7 @@
 //! see [`Source::poll_beside`](crate::channel::Source::poll_beside).
 
 mod imagined;
+mod pseudo;
 
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use imagined::Imagined;
+pub use pseudo::Pseudo;
 
 use crate::channel::Channel;
 use crate::endpoint::BoxFuture;

@@ -70,7 +70,8 @@ pub fn slave_number(fd: BorrowedFd<'_>) -> Option<u32> {
 /// has no way to say it.
 pub fn end_of_file(fd: BorrowedFd<'_>, at_line_start: bool) -> Vec<u8> {
     match tcgetattr(fd) {
-        Ok(settings) if settings.local_flags.contains(LocalFlags::ICANON) => {
+        // With EXTPROC the kernel edits no lines, and the character would be read as one.
+        Ok(settings) if settings.local_flags & (LocalFlags::ICANON | LocalFlags::EXTPROC) == LocalFlags::ICANON => {
             let end = settings.control_chars[SpecialCharacterIndices::VEOF as usize];
             vec![end; if at_line_start { 1 } else { 2 }]
         }
