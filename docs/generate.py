@@ -29,6 +29,7 @@ WIDTH = 110
 VALUE_TYPES = {
     "Flag": "bool",
     "Bool": "bool",
+    "Switch": "bool",
     "Int": "int",
     "IntOrEmpty": "int",
     "Byte": "int",
@@ -67,6 +68,7 @@ VALUE_TYPES = {
 VALUE_WORDS = {
     "Flag": "no value",
     "Bool": "bool",
+    "Switch": "on or off",
     "Int": "int",
     "IntOrEmpty": "int, or nothing",
     "Byte": "int, 0 to 255",
@@ -144,7 +146,7 @@ def param_type(kind: Kind, name: str) -> str:
         return "int"
     if "host" in name or "server" in name or name == "interface":
         return "str"
-    if name == "filename" or kind["name"].startswith(("SHELL", "SYSTEM")):
+    if name in ("filename", "device") or kind["name"].startswith(("SHELL", "SYSTEM")):
         return "TextLike"
     return "str | bytes"
 

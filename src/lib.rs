@@ -22,6 +22,7 @@ pub mod option;
 #[cfg(feature = "python")]
 mod python;
 pub mod relay;
+pub mod serial;
 pub mod spec;
 pub mod sys;
 pub mod telnet;

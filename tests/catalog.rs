@@ -45,10 +45,11 @@ fn samples(value: ValueType) -> Vec<Value> {
     use ValueType as Type;
     match value {
         Type::Flag => vec![Value::None],
-        Type::Bool => vec![Value::Bool(true), Value::Bool(false)],
+        Type::Bool | Type::Switch => vec![Value::Bool(true), Value::Bool(false)],
         Type::IntOrEmpty => vec![Value::Int(1), Value::Int(0), Value::None],
         Type::Timeval | Type::Timespec => vec![Value::Time(Duration::from_millis(1500)), Value::Time(Duration::ZERO)],
-        Type::Text => vec![Value::Text(b"4".to_vec()), Value::Text(b"lo".to_vec())],
+        // The words are each right for some option.
+        Type::Text => ["4", "lo", "none", "null", "1"].map(|word| Value::Text(word.into())).to_vec(),
         Type::TextOrNone => vec![Value::Text(b"name".to_vec()), Value::None],
         Type::Mode => vec![Value::Mode(0o640)],
         Type::User | Type::Group => vec![Value::Principal(Principal::Id(7))],
@@ -421,8 +422,13 @@ fn written(row: &Row) -> &'static str {
     use ValueType as Type;
     match row.value {
         Type::Flag | Type::Bool | Type::TextOrNone => "",
+        Type::Switch => "=off",
         Type::IntOrEmpty => "=",
         Type::Text if row.name == "protocol-family" => "=ip6",
+        Type::Text if ["flow", "parity", "reset"].contains(&row.name) => "=none",
+        Type::Text if row.name == "break" => "=null",
+        Type::Text if row.name == "stop" => "=2",
+        Type::Byte if row.name == "bits" => "=7",
         Type::Text => "=word",
         Type::User | Type::Group => "=root",
         Type::Data => "=x0102",

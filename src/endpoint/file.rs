@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::unlink::UnlinkGuard;
-use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request, unix};
+use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request, terminal, unix};
 use crate::channel::{Channel, Port};
 use crate::error::{Error, Phase, Result};
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment};
@@ -105,7 +105,11 @@ impl File {
         let exists = self.path.symlink_metadata().is_ok();
         let fd = open_patiently(&self.path, self.flags(exists), options).await?;
         options.on_path(PathMoment::AfterOpen, &self.path)?;
-        let mut channel = open_channel(fd, self.direction, options).await?;
+        let mut channel = if nix::unistd::isatty(&fd).unwrap_or(false) {
+            Box::pin(terminal::open_channel(fd, &self.path, self.direction, options, context)).await?
+        } else {
+            open_channel(fd, self.direction, options).await?
+        };
         if options.settings.file.unlink_close == Some(true) {
             channel = channel.guarded(UnlinkGuard::new(&self.path).map_err(|error| Error::open(Phase::Open, error))?);
         }

@@ -17,12 +17,14 @@ mod plan;
 mod program;
 pub mod pty;
 mod resolve;
+mod serial;
 mod socket;
 mod socketpair;
 mod sockname;
 mod stdio;
 mod tcp;
 mod tcpwrap;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -198,6 +200,7 @@ pub static KINDS: &[&[Kind]] = &[
     pipe::KINDS,
     program::KINDS,
     pty::KINDS,
+    serial::KINDS,
     socketpair::KINDS,
     stdio::KINDS,
     tcp::KINDS,

@@ -98,7 +98,7 @@ pub const fn word(value: ValueType) -> &'static str {
     use ValueType as Type;
     match value {
         Type::Flag => "CONST",
-        Type::Bool => "BOOL",
+        Type::Bool | Type::Switch => "BOOL",
         Type::Int | Type::IntOrEmpty | Type::IoctlVoid => "INT",
         Type::Byte => "BYTE",
         Type::UnsignedShort => "UNSIGNED-SHORT",
@@ -138,6 +138,7 @@ pub const fn explanation(value: ValueType) -> &'static str {
     match value {
         Type::Flag => "no value",
         Type::Bool => "0 or 1; 1 without a value",
+        Type::Switch => "on or off; on without a value",
         Type::Int => "a whole number",
         Type::IntOrEmpty => "a whole number; 1 without `=`, the system's own choice with nothing behind `=`",
         Type::Byte => "a number from 0 to 255",
@@ -175,7 +176,7 @@ pub const fn explanation(value: ValueType) -> &'static str {
 pub const fn python_type(value: ValueType) -> &'static str {
     use ValueType as Type;
     match value {
-        Type::Flag | Type::Bool => "bool",
+        Type::Flag | Type::Bool | Type::Switch => "bool",
         Type::Int
         | Type::Byte
         | Type::UnsignedShort

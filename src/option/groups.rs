@@ -22,7 +22,7 @@ groups! {
     PARENT = 18, UNIX = 19, IP4 = 20, IP6 = 21, INTERFACE = 22, UDP = 23, TCP = 24, SOCKS = 25,
     OPENSSL = 26, PROCESS = 27, APPL = 28, HTTP = 29, SCTP = 30, POSIXMQ = 31, DCCP = 32, UDPLITE = 33,
     // Not of socat:
-    SERIAL = 34, CONNECT = 35,
+    SERIAL = 34, CONNECT = 35, UART = 36,
 }
 
 impl Groups {

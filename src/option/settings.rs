@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::membership::Membership;
 use super::value::Principal;
+use crate::line::{FlowControl, Parity, StopBits};
 
 /// Everything the `Plan` options of one address say.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub pty: PtySettings,
     /// Files and names in the file system.
     pub file: FileSettings,
+    /// Serial ports.
+    pub serial: SerialSettings,
     /// Opening and connecting do not wait: a FIFO is opened without a peer, a connection is relayed before
     /// it stands.
     pub nonblock: bool,
@@ -317,4 +320,80 @@ pub struct FileSettings {
     pub locks: Vec<LockRequest>,
     /// `unlink-early` was given: `Options::on_path` removes the name first of all.
     pub unlink_early: bool,
+}
+
+/// What the break condition is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBreak {
+    /// Nothing.
+    Nothing,
+    /// One byte 0.
+    Null,
+    /// The bytes FF 00 00, and every FF of the data is doubled: `PARMRK` of termios(3).
+    Mark,
+}
+
+/// How the board behind a port is reset once the port is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Not at all.
+    None,
+    /// As an Arduino: DTR goes up behind a pause.
+    Arduino,
+    /// As an ESP, into its program: RTS is EN.
+    Esp,
+    /// As an ESP, into its loader: RTS is EN, DTR is IO0.
+    EspLoader,
+}
+
+/// An RS-485 bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BusSettings {
+    /// The level of RTS while sending; high by default.
+    pub rts_on_send: Option<bool>,
+    /// The level of RTS otherwise; low by default.
+    pub rts_after_send: Option<bool>,
+    /// What is sent is received, too.
+    pub echo: bool,
+    /// Pause between RTS and the first bit.
+    pub before: Duration,
+    /// Pause between the last bit and RTS.
+    pub after: Duration,
+}
+
+/// Serial ports. `None` is the kind's own way.
+#[derive(Debug, Clone, Default)]
+pub struct SerialSettings {
+    /// Bits a second.
+    pub baud: Option<u32>,
+    /// Bits of a character.
+    pub bits: Option<u8>,
+    /// The parity bit.
+    pub parity: Option<Parity>,
+    /// The stop bits.
+    pub stop: Option<StopBits>,
+    /// Flow control, both ways.
+    pub flow: Option<FlowControl>,
+    /// Data terminal ready once it is open.
+    pub dtr: Option<bool>,
+    /// Request to send once it is open.
+    pub rts: Option<bool>,
+    /// Data terminal ready when it is closed.
+    pub dtr_close: Option<bool>,
+    /// Request to send when it is closed.
+    pub rts_close: Option<bool>,
+    /// What the break condition is read as.
+    pub read_break: Option<ReadBreak>,
+    /// How the board behind it is reset.
+    pub reset: Option<Reset>,
+    /// Nobody else may open it.
+    pub exclusive: Option<bool>,
+    /// What was received is handed on at once.
+    pub low_latency: Option<bool>,
+    /// It drives an RS-485 bus (`rs485`).
+    pub on_bus: bool,
+    /// How it drives it.
+    pub bus: BusSettings,
+    /// How long what was written may take to be sent at the end.
+    pub drain: Option<Duration>,
 }

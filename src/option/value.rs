@@ -9,6 +9,8 @@ pub enum ValueType {
     Flag,
     /// No value means true; otherwise a number, true unless zero.
     Bool,
+    /// `on` or `off`, or as `Bool`: for options that are not of socat.
+    Switch,
     /// A signed number in base 0 (decimal, 0x, leading 0).
     Int,
     /// A number that may be left out: without `=` it is 1 (`reuseaddr`), with nothing behind `=` it is
@@ -103,7 +105,7 @@ pub enum Principal {
 pub enum Value {
     /// `Flag`; `TextOrNone` without a value; `IntOrEmpty` with nothing behind `=`.
     None,
-    /// `Bool`.
+    /// `Bool`, `Switch`.
     Bool(bool),
     /// All whole numbers.
     Int(i64),

@@ -30,7 +30,7 @@ fn missing(wanted: ValueType) -> Result<Value, Fault> {
     use ValueType as T;
     match wanted {
         T::Flag | T::TextOrNone => Ok(Value::None),
-        T::Bool => Ok(Value::Bool(true)),
+        T::Bool | T::Switch => Ok(Value::Bool(true)),
         T::Int | T::IntOrEmpty | T::Byte | T::UnsignedShort | T::UnsignedInt | T::Size | T::Offset | T::Offset32 => {
             Ok(Value::Int(1))
         }
@@ -43,6 +43,7 @@ fn given(wanted: ValueType, text: &[u8]) -> Result<Value, Fault> {
     Ok(match wanted {
         T::Flag => return Err(Fault::unwanted()),
         T::Bool => Value::Bool(truth(text)?),
+        T::Switch => Value::Bool(switch(text)?),
         T::IntOrEmpty if text.is_empty() => Value::None,
         T::Int | T::IntOrEmpty => Value::Int(number::c_int(text)?.into()),
         T::Byte => within(text, 0..=u8::MAX.into())?,
@@ -77,6 +78,14 @@ fn truth(text: &[u8]) -> Result<bool, Fault> {
         Ok(number) => Ok(number != 0),
         Err(fault) if fault.is_missing_number() => Err(fault.hint("write 1 or nothing for yes, 0 for no")),
         Err(fault) => Err(fault),
+    }
+}
+
+fn switch(text: &[u8]) -> Result<bool, Fault> {
+    match text {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => truth(text).map_err(|fault| fault.hint("write on or off, or 1 or 0")),
     }
 }
 
@@ -194,6 +203,7 @@ fn example(wanted: ValueType) -> &'static str {
     match wanted {
         T::Flag => "nothing behind the name",
         T::Bool => "1 or 0",
+        T::Switch => "on or off",
         T::Int
         | T::IntOrEmpty
         | T::Byte

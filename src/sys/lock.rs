@@ -24,6 +24,12 @@ pub fn try_lock(fd: BorrowedFd<'_>, request: &LockRequest) -> io::Result<bool> {
     }
 }
 
+/// Gives up what flock(2) locked, whoever else holds the descriptor.
+pub fn unlock(fd: BorrowedFd<'_>) {
+    // SAFETY: flock takes no pointers. There is nothing to be done about a failure.
+    unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) };
+}
+
 fn flock(fd: BorrowedFd<'_>, exclusive: bool) -> Result<(), Errno> {
     let kind = if exclusive { libc::LOCK_EX } else { libc::LOCK_SH };
     // SAFETY: flock takes no pointers. (nix only has it for a lock that ends with its guard.)

@@ -2,6 +2,7 @@
 //! it is sound.
 #![allow(unsafe_code, reason = "this is the one place for it")]
 
+pub mod alarm;
 pub mod disposition;
 pub mod fd;
 pub mod file;
@@ -13,6 +14,7 @@ pub mod multicast;
 pub mod process;
 pub mod pty;
 pub mod resolver;
+pub mod serial;
 pub mod socket;
 pub mod sockopt;
 pub mod terminal;
