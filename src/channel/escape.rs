@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Beside, Source};
+use super::{Beside, Port, Source};
 
 /// Ends when `byte` is read; it and what follows it in the same read are dropped, see `escape` in socat(1).
 pub struct Escape {
@@ -38,6 +39,14 @@ impl AsyncRead for Escape {
 }
 
 impl Source for Escape {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
+    fn ahead(&self) -> usize {
+        self.inner.ahead()
+    }
+
     fn has_unread(&self) -> bool {
         !self.ended && self.inner.has_unread()
     }

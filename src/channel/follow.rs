@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Beside, Source};
+use super::{Beside, Port, Source};
 
 /// The first pause after an end; it doubles up to [`LONGEST`], and starts anew with each byte.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -51,6 +52,14 @@ impl AsyncRead for Follow {
 }
 
 impl Source for Follow {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
+    fn ahead(&self) -> usize {
+        self.inner.ahead()
+    }
+
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Beside, Source};
+use super::{Beside, Port, Source};
 
 /// Gives the first `left` bytes of a source, then ends. Never reads more than that from it.
 pub struct Limit {
@@ -37,6 +38,14 @@ impl AsyncRead for Limit {
 }
 
 impl Source for Limit {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
+    fn ahead(&self) -> usize {
+        self.inner.ahead()
+    }
+
     fn has_unread(&self) -> bool {
         self.left > 0 && self.inner.has_unread()
     }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Beside, Sink, Source};
+use super::{Beside, Port, Sink, Source};
 use crate::option::LineEnd;
 
 /// Turns the line ends of a channel into NL: CR becomes NL (`cr`), or every CR is dropped (`crnl`).
@@ -48,6 +49,14 @@ impl AsyncRead for ReadLineEnds {
 }
 
 impl Source for ReadLineEnds {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
+    fn ahead(&self) -> usize {
+        self.inner.ahead()
+    }
+
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }
@@ -146,6 +155,10 @@ impl AsyncWrite for WriteLineEnds {
 }
 
 impl Sink for WriteLineEnds {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
     }

@@ -46,6 +46,16 @@ pub trait Source: AsyncRead + Send + Sync + Unpin {
         None
     }
 
+    /// The connection the bytes come through, whatever is done to them on their way.
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.port()
+    }
+
+    /// How many bytes were taken from the connection and not read yet.
+    fn ahead(&self) -> usize {
+        0
+    }
+
     /// Whether what is read comes in messages, each of which has to be read at once: the rest would be lost.
     fn in_messages(&self) -> bool {
         self.port().is_some_and(|port| port.class().keeps_boundaries())
@@ -79,6 +89,11 @@ pub trait Sink: AsyncWrite + Send + Sync + Unpin {
     /// The bare descriptor, where writing to it is the same as writing to this.
     fn port(&self) -> Option<&Arc<Port>> {
         None
+    }
+
+    /// The connection the bytes go through, whatever is done to them on their way.
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.port()
     }
 
     /// Whether each write becomes a message of its own, whose size has a bound.
@@ -188,14 +203,23 @@ impl Channel {
         sink: Option<W>,
         settings: &Settings,
     ) -> Self {
-        Self {
-            source: source.map(|source| wrap_source(Box::new(source), settings)),
+        let channel = Self {
+            source: source.map(|source| Box::new(source) as Box<dyn Source>),
             sink: sink.map(|sink| Box::new(sink) as Box<dyn Sink>),
-            line_end: settings.flow.line_end,
             end_close: settings.flow.end_close,
             cool_write: settings.flow.cool_write,
             ..Self::default()
-        }
+        };
+        // What the options do to the bytes they do above the layers.
+        if settings.flow.layered { channel } else { channel.dressed(settings) }
+    }
+
+    /// The channel with the wrappers the settings ask for.
+    #[must_use]
+    pub fn dressed(mut self, settings: &Settings) -> Self {
+        self.source = self.source.map(|source| wrap_source(source, settings));
+        self.line_end = settings.flow.line_end;
+        self
     }
 
     /// Adds something that is undone when the channel is dropped.
@@ -286,6 +310,14 @@ impl Source for Box<dyn Source> {
         (**self).port()
     }
 
+    fn connection(&self) -> Option<&Arc<Port>> {
+        (**self).connection()
+    }
+
+    fn ahead(&self) -> usize {
+        (**self).ahead()
+    }
+
     fn has_unread(&self) -> bool {
         (**self).has_unread()
     }
@@ -302,6 +334,10 @@ impl Source for Box<dyn Source> {
 impl Sink for Box<dyn Sink> {
     fn port(&self) -> Option<&Arc<Port>> {
         (**self).port()
+    }
+
+    fn connection(&self) -> Option<&Arc<Port>> {
+        (**self).connection()
     }
 
     fn in_messages(&self) -> bool {

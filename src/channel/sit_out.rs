@@ -4,13 +4,14 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Beside, Sink, Source};
+use super::{Beside, Port, Sink, Source};
 
 /// Pause between attempts while the slave is closed.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -94,6 +95,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SitOut<T> {
 }
 
 impl<T: Source> Source for SitOut<T> {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
+    fn ahead(&self) -> usize {
+        self.inner.ahead()
+    }
+
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }
@@ -108,6 +117,10 @@ impl<T: Source> Source for SitOut<T> {
 }
 
 impl<T: Sink> Sink for SitOut<T> {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
     }

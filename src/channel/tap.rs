@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Sink, Source};
+use super::{Port, Sink, Source};
 
 /// Is shown each block once, as it is about to be written.
 pub trait Tap: Send + Sync {
@@ -74,12 +74,24 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tapped<T> {
 }
 
 impl Sink for Tapped<Box<dyn Sink>> {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
     }
 }
 
 impl Source for Tapped<Box<dyn Source>> {
+    fn connection(&self) -> Option<&Arc<Port>> {
+        self.inner.connection()
+    }
+
+    fn ahead(&self) -> usize {
+        self.inner.ahead()
+    }
+
     fn has_unread(&self) -> bool {
         self.inner.has_unread()
     }

@@ -1,11 +1,11 @@
 //! Layers: protocols between a channel and the relay, around whatever a kind opens.
-#![allow(dead_code, clippy::unnecessary_wraps, reason = "the first layers are being written")]
 
 use std::sync::Arc;
 
-use super::{Accept, Bind, BoxFuture, Connect, Context, Opener, Request};
+use super::{Accept, Bind, BoxFuture, Connect, Context, Kind, Opener, Request, telnet};
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::option::Settings;
 
 /// A protocol spoken over a channel.
 pub(super) trait Layer: Send + Sync {
@@ -16,9 +16,17 @@ pub(super) trait Layer: Send + Sync {
     fn accepted(&self, channel: Channel, context: &Context) -> Result<Channel>;
 }
 
+/// Notes that layers will lie over the channels of a kind, before anything is planned.
+pub(super) fn prepare(kind: &Kind, settings: &mut Settings) {
+    telnet::prepare(kind, settings);
+}
+
 /// The opener of a kind with the layers the options ask for around it, the outermost last.
-pub(super) fn around(opener: Opener, _request: &Request<'_>) -> Result<Opener> {
-    Ok(opener)
+pub(super) fn around(opener: Opener, request: &Request<'_>) -> Result<Opener> {
+    Ok(match telnet::layer(&opener, request)? {
+        Some(layer) => over(opener, layer),
+        None => opener,
+    })
 }
 
 /// An opener whose channels `layer` takes over.

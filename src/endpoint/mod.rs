@@ -18,6 +18,7 @@ mod program;
 pub mod pty;
 mod resolve;
 mod serial;
+mod rfc2217;
 mod socket;
 mod socketpair;
 mod sockname;
@@ -25,6 +26,7 @@ mod stdio;
 mod tcp;
 mod tcpwrap;
 mod terminal;
+mod telnet;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -201,6 +203,7 @@ pub static KINDS: &[&[Kind]] = &[
     program::KINDS,
     pty::KINDS,
     serial::KINDS,
+    rfc2217::KINDS,
     socketpair::KINDS,
     stdio::KINDS,
     tcp::KINDS,

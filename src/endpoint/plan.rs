@@ -172,6 +172,7 @@ fn endpoint(
     let strictness = if defaults.any_option { Strictness::AnyGroup } else { Strictness::Groups };
     let mut options = Options::parse(spec, single, kind, strictness).map_err(placed)?;
     options.settings.file.named = kind.groups.intersects(Groups::NAMED);
+    layer::prepare(kind, &mut options.settings);
     let options = Arc::new(options);
     let located = |error: Error| placed(located(spec, single, &options, error));
     identity::check(kind, &options.settings, defaults.process_wide).map_err(located)?;

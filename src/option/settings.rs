@@ -29,6 +29,8 @@ pub struct Settings {
     pub file: FileSettings,
     /// Serial ports.
     pub serial: SerialSettings,
+    /// Telnet and RFC 2217.
+    pub telnet: TelnetSettings,
     /// Opening and connecting do not wait: a FIFO is opened without a peer, a connection is relayed before
     /// it stands.
     pub nonblock: bool,
@@ -118,6 +120,9 @@ pub struct Flow {
     pub line_end: Option<LineEnd>,
     /// A broken pipe on writing is a notice, not an error.
     pub cool_write: bool,
+    /// A protocol lies over the channel, and what these settings do to the bytes is done above it. A fact of the
+    /// address, not an option.
+    pub layered: bool,
 }
 
 /// Who may connect; for clients the local port.
@@ -396,4 +401,24 @@ pub struct SerialSettings {
     pub bus: BusSettings,
     /// How long what was written may take to be sent at the end.
     pub drain: Option<Duration>,
+}
+
+/// Which end of a telnet connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TelnetRole {
+    /// The one that is connected to: it shows what is typed, and has the serial port.
+    Server,
+    /// The one that connects.
+    Client,
+}
+
+/// Telnet and RFC 2217.
+#[derive(Debug, Clone, Default)]
+pub struct TelnetSettings {
+    /// Telnet is spoken; in the role that follows from the address where none is named.
+    pub telnet: Option<Option<TelnetRole>>,
+    /// So is RFC 2217.
+    pub rfc2217: Option<Option<TelnetRole>>,
+    /// The line gets its settings back when its last client leaves.
+    pub restore_line: Option<bool>,
 }

@@ -55,6 +55,8 @@ pub struct Direction {
     last_bytes: Option<usize>,
     /// The source's connection is gone, with a reset or the like.
     reset: bool,
+    /// What the source has read ahead and was counted as undelivered.
+    given_up: usize,
     appetite: Appetite,
     flow: Flow,
     error: Option<Error>,
@@ -79,6 +81,7 @@ impl Direction {
             ended: false,
             last_bytes: None,
             reset: false,
+            given_up: 0,
             appetite,
             flow: Flow::default(),
             error: None,
@@ -136,8 +139,9 @@ impl Direction {
 
     /// Reads no more than what has arrived; that, and what is held, is still written.
     pub fn stop_reading(&mut self) {
-        let sizable = self.source.port().filter(|port| !matches!(port.class(), Class::File | Class::Device));
+        let sizable = self.source.connection().filter(|port| !matches!(port.class(), Class::File | Class::Device));
         let waiting = sizable.and_then(|port| sys::fd::bytes_waiting(port.as_fd()).ok()).unwrap_or(0);
+        let waiting = waiting + self.source.ahead();
         self.last_bytes = Some(waiting);
         self.ended |= waiting == 0;
     }
@@ -149,20 +153,22 @@ impl Direction {
 
     /// Whether it writes to the connection `other` reads from.
     pub fn answers(&self, other: &Self) -> bool {
-        match (self.sink.port(), other.source.port()) {
+        match (self.sink.connection(), other.source.connection()) {
             (Some(sink), Some(source)) => Arc::ptr_eq(sink, source),
             _ => false,
         }
     }
 
-    /// The bare descriptor it writes to.
+    /// The connection it writes to.
     pub fn sink_port(&self) -> Option<&Arc<Port>> {
-        self.sink.port()
+        self.sink.connection()
     }
 
     /// Gives up: what is held is counted as undelivered.
     pub fn abandon(&mut self, tally: &Tally) {
-        let lost = std::mem::take(&mut self.held).len() as u64;
+        let ahead = self.source.ahead();
+        let lost = (std::mem::take(&mut self.held).len() + ahead.saturating_sub(self.given_up)) as u64;
+        self.given_up = ahead;
         self.flow.undelivered += lost;
         tally.lose(lost);
         self.state = State::Done;
@@ -207,7 +213,7 @@ impl Direction {
         self.abandon(tally);
         let broken = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
         self.cool = self.cool_write && broken && phase == Phase::Write;
-        self.reset = phase == Phase::Read && self.source.port().is_some_and(|port| port.class().is_socket());
+        self.reset = phase == Phase::Read && self.source.connection().is_some_and(|port| port.class().is_socket());
         self.error = Some(Error::transfer(phase, error));
         self.ended = true;
     }

@@ -269,13 +269,11 @@ impl LineEnds {
         kept
     }
 
-    /// Adds one byte of data for the far end, padded: a CR that is not followed by LF gets its NUL.
-    /// `next` is the byte behind it; a CR at the end of a block counts as standing alone.
-    pub fn pad(byte: u8, next: Option<u8>, out: &mut Vec<u8>) {
-        out.push(byte);
-        if byte == CR && next != Some(b'\n') {
-            out.push(NUL);
-        }
+    /// What is written behind a byte whose next one is `next`: the NUL of a CR that is not followed by LF. A CR at
+    /// the end of a block counts as standing alone.
+    #[must_use]
+    pub const fn padding(byte: u8, next: Option<u8>) -> Option<u8> {
+        if byte == CR && !matches!(next, Some(b'\n')) { Some(NUL) } else { None }
     }
 }
 
@@ -358,7 +356,8 @@ mod tests {
         let text = b"a\rb\r\nc\r";
         let mut padded = Vec::new();
         for (place, byte) in text.iter().enumerate() {
-            LineEnds::pad(*byte, text.get(place + 1).copied(), &mut padded);
+            padded.push(*byte);
+            padded.extend(LineEnds::padding(*byte, text.get(place + 1).copied()));
         }
         assert_eq!(padded, b"a\r\0b\r\nc\r\0");
         let mut ends = LineEnds::default();
