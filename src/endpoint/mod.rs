@@ -17,16 +17,17 @@ mod plan;
 mod program;
 pub mod pty;
 mod resolve;
-mod serial;
 mod rfc2217;
+mod rfc2217_client;
+mod serial;
 mod socket;
 mod socketpair;
 mod sockname;
 mod stdio;
 mod tcp;
 mod tcpwrap;
-mod terminal;
 mod telnet;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -202,8 +203,9 @@ pub static KINDS: &[&[Kind]] = &[
     pipe::KINDS,
     program::KINDS,
     pty::KINDS,
-    serial::KINDS,
     rfc2217::KINDS,
+    rfc2217_client::KINDS,
+    serial::KINDS,
     socketpair::KINDS,
     stdio::KINDS,
     tcp::KINDS,

@@ -2,14 +2,17 @@
 //!
 //! Without I/O: [`codec`] takes a stream apart into data, commands and subnegotiations and writes them;
 //! [`negotiation`] decides what is agreed on; [`comport`] gives the subnegotiations of RFC 2217 their meaning, for
-//! either role; `server` answers them.
+//! either role; `server` answers them, [`client`] asks.
 //!
-//! [`speak`] puts all of it around the two ends of a channel: `source` reads and carries out, `wire` writes.
+//! [`speak`] puts all of it around the two ends of a channel: `source` reads and carries out, `wire` writes. For the
+//! client of RFC 2217 `remote` does.
 
 mod ahead;
+pub mod client;
 pub mod codec;
 pub mod comport;
 pub mod negotiation;
+pub(crate) mod remote;
 mod server;
 mod source;
 mod tenancy;
