@@ -317,13 +317,18 @@ impl Client {
         ticket
     }
 
-    /// Asks for what a server may leave unanswered: who it is, flow control, DTR and RTS. Nobody waits for it.
-    pub fn ask_around(&mut self) {
-        let mut unused = Ticket::default();
+    /// Asks for what a server may leave unanswered: who it is, flow control, DTR and RTS, but for those that `change`
+    /// is going to set. Nobody waits for it; what does come comes before the answers to all that is asked later.
+    pub fn ask_around(&mut self, change: &Change) {
         self.send(&Message::Signature(&[]));
-        self.control(Subject::Flow, control::ASK_FLOW, &mut unused);
-        self.control(Subject::Dtr, control::ASK_DTR, &mut unused);
-        self.control(Subject::Rts, control::ASK_RTS, &mut unused);
+        let questions = [
+            (change.flow_out.is_some(), control::ASK_FLOW),
+            (change.dtr.is_some(), control::ASK_DTR),
+            (change.rts.is_some(), control::ASK_RTS),
+        ];
+        for (_, question) in questions.into_iter().filter(|(is_set, _)| !is_set) {
+            self.send(&Message::Value(Topic::Control, question));
+        }
     }
 
     /// Asks for faults to be told, once. The lines of the modem are told by default.

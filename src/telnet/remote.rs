@@ -381,8 +381,8 @@ pub(crate) async fn open(source: Box<dyn Source>, sink: Box<dyn Sink>, wish: &Ch
     }
     // All at once, so that it takes one round trip.
     let (settings, controls) = session.with(|client| {
+        client.ask_around(wish);
         let settings = client.ask_settings(wish);
-        client.ask_around();
         let controls = Change { baud: None, data_bits: None, parity: None, stop_bits: None, ..*wish };
         (settings, client.ask(&controls))
     });
