@@ -23,10 +23,10 @@ use tokio::io::unix::AsyncFd;
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
 use crate::channel::{Channel, Class, Mirror, MirrorControl, Port, PortSink, PortSource, Sink, SitOut, Source};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::line::{Change, Line, Parity, Pseudo};
+use crate::line::{Change, Line, Pseudo};
 use crate::log::Log;
 use crate::notice;
-use crate::option::{DescriptorMoment, Groups, Options, PathMoment, Settings, Value};
+use crate::option::{DescriptorMoment, Groups, Options, PathMoment, Settings};
 use crate::sys::termios::Termios;
 use crate::sys::{self, terminal};
 
@@ -40,7 +40,8 @@ pub(super) static KINDS: &[Kind] = &[Kind {
     direction: Direction::Both,
     doc: "Makes a pseudo terminal and uses its master side. The name of the slave is logged (`PTY is /dev/pts/N`), \
           and `link` makes a symbolic link to it. Where the other address is a serial line, near or far, what a \
-          program sets on the slave is set there: speed, stop bits, flow control and flushes.",
+          program sets on the slave is set there: speed, stop bits, flow control and flushes. Size and parity are options of \
+          that address: pseudo terminals have none.",
     plan: |request| Ok(plan(request)),
 }];
 
@@ -95,24 +96,13 @@ impl Pty {
     }
 }
 
-/// What the options of the terminal ask of a line. Size and parity show in no settings: the kernel forces 8 bits
-/// without parity on pseudo terminals.
+/// What the options of the terminal ask of a line. Size and parity are not among it: the kernel refuses them for
+/// pseudo terminals, so that they are options of the other address.
 fn wish(options: &Options, settings: &Termios) -> Change {
-    let given = |name: &str| options.value(name).map(Value::is_true);
     let any = |names: &[&str]| names.iter().any(|name| options.has(name));
     let baud = settings.output_speed();
-    let parity = |enabled: bool| match (enabled, given("parodd"), given("cmspar")) {
-        (false, ..) => Parity::None,
-        (true, Some(true), Some(true)) => Parity::Mark,
-        (true, Some(true), _) => Parity::Odd,
-        (true, _, Some(true)) => Parity::Space,
-        (true, ..) => Parity::Even,
-    };
-    let size = (5..=8).find(|bits| given(&format!("cs{bits}")) == Some(true));
     Change {
         baud: Some(baud).filter(|_| any(&[&format!("b{baud}"), "ospeed", "ispeed"])),
-        data_bits: size,
-        parity: given("parenb").map(parity),
         stop_bits: any(&["cstopb"]).then(|| settings.stop_bits()),
         flow_out: any(&["crtscts", "ixon"]).then(|| settings.flow_out()),
         flow_in: any(&["crtscts", "ixoff"]).then(|| settings.flow_in()),
@@ -139,7 +129,7 @@ impl Terminal {
         let pair = terminal::open_pair().map_err(|error| Error::open(Phase::Open, error))?;
         // Mode and owner belong to the slave: the master's are those of /dev/ptmx.
         options.on_descriptor(DescriptorMoment::Opened, pair.slave.as_fd())?;
-        options.set_up_terminal(pair.slave.as_fd())?;
+        options.set_up_terminal(pair.slave.as_fd(), log)?;
         if let Some(mode) = settings.file.mode {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
             std::fs::set_permissions(&pair.name, permissions).map_err(|error| Error::open(Phase::Option, error))?;
