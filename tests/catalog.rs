@@ -505,6 +505,10 @@ fn written(row: &Row) -> &'static str {
 fn every_option_can_be_written() {
     for row in rows() {
         for name in row.aliases.iter().chain([&row.name]) {
+            // A serial line has stop bits; its character that stops output is vstop there.
+            if (*name, row.name) == ("stop", "vstop") {
+                continue;
+            }
             let text = format!("ANY,fork,{name}{}", written(row));
             let spec = spec::parse(text.as_bytes()).unwrap();
             let read = Options::parse(&spec, &spec.first, &ANY, Strictness::Groups);

@@ -177,7 +177,13 @@ const FIXTURES: &[Fixture] = &[
     Fixture {
         passes_end: false,
         half_closes: false,
-        ..simple("OPEN", "terminal", ONE_WAY, |_, way, _| open_terminal(way))
+        ..simple("OPEN", "terminal", ONE_WAY, |_, way, _| open_terminal("OPEN", way))
+    },
+    // What is read has no end: see `a_line_that_goes_away_is_an_error`.
+    Fixture {
+        passes_end: false,
+        half_closes: false,
+        ..simple("SERIAL", "", &[Way::To], |_, way, _| open_terminal("SERIAL", way))
     },
     simple("CREATE", "", &[Way::To], |scratch, way, given| file("CREATE", "", scratch, way, given)),
     simple("GOPEN", "file", ONE_WAY, |scratch, way, given| file("GOPEN", "", scratch, way, given)),
@@ -373,12 +379,12 @@ fn file(keyword: &str, options: &str, scratch: &Scratch, way: Way, given: &[u8])
 }
 
 /// A pseudo terminal of the test's, whose slave is opened by its name; the end of a terminal is its hang-up.
-fn open_terminal(way: Way) -> Setup {
+fn open_terminal(keyword: &str, way: Way) -> Setup {
     let pair = nix::pty::openpty(None, None).unwrap();
     make_raw(&pair.slave);
     let name = nix::unistd::ttyname(&pair.slave).unwrap();
     let (master, slave) = (End::new(pair.master), pair.slave);
-    Setup::new(format!("OPEN:{}", name.display()), move |running| {
+    Setup::new(format!("{keyword}:{}", name.display()), move |running| {
         // From here on only the relay has the slave.
         until("the terminal is open", || {
             rig::Open::now().count(name.to_str().unwrap()) > 1 || running.log.count("transfer loop") > 0
@@ -823,6 +829,39 @@ fn a_stalled_endpoint_moves_nothing() {
     });
 }
 
+/// Bytes go both ways over a line, until it goes away: a line has no end, so that is an error, and nothing is left.
+fn a_line_that_goes_away_is_an_error() {
+    for side in [Side::Left, Side::Right] {
+        leaves_nothing(|_| {
+            let setup = open_terminal("SERIAL", Way::Both);
+            let (far_plan, far_end) = far();
+            let line = both(&setup.address);
+            let (left, right) = if side == Side::Left { (line, far_plan) } else { (far_plan, line) };
+            let running = Running::start(left, right, Settings::default());
+            let Near::Ends { output: Some(near), .. } = (setup.near)(&running) else { panic!("a terminal") };
+            let far = far_end.open(&running);
+            let (to, from) = (noise(1, 10_000), noise(2, 10_000));
+            let mut tasks = [
+                Task::send(far.again(), &to, Last::Keep),
+                Task::send(near.again(), &from, Last::Keep),
+                Task::receive(far.again(), Want::Bytes(from.len())),
+                Task::receive(near.again(), Want::Bytes(to.len())),
+            ];
+            exchange("over the line", &mut tasks);
+            let [_, _, at_far, at_near] = tasks;
+            assert_whole("at the far side", &at_far.received(), &from);
+            assert_whole("at the line", &at_near.received(), &to);
+            drop(near);
+            assert_whole("after the line", &far.receive_all(), b"");
+            far.finish();
+            let report = running.report();
+            let error = report.error.expect("an error");
+            assert_eq!((report.ended, error.errno()), (Ended::Failed, Some(libc::ENODEV)), "{error:?}");
+            running
+        });
+    }
+}
+
 /// Sessions of a listener that serves many are dropped with it.
 fn dropped_with_many_sessions(listener: &'static str) {
     leaves_nothing(|scratch| {
@@ -961,6 +1000,7 @@ fn every_kind_keeps_the_contract() {
         }
     }
     check("STALL".to_owned(), &a_stalled_endpoint_moves_nothing);
+    check("SERIAL".to_owned(), &a_line_that_goes_away_is_an_error);
     check("TCP-LISTEN fork".to_owned(), &|| dropped_with_many_sessions("TCP-LISTEN:0,bind=127.0.0.1,fork"));
     check("UNIX-LISTEN fork".to_owned(), &|| dropped_with_many_sessions("UNIX-LISTEN"));
     assert!(failures.is_empty(), "{} broken:\n{}", failures.len(), failures.join("\n"));

@@ -12,9 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ferrule import addresses
     from ferrule._core import Flow as Flow
+    from ferrule._core import Holder as Holder
+    from ferrule._core import Port as Port
     from ferrule._core import Report as Report
     from ferrule._core import Running as Running
     from ferrule._core import __version__ as __version__
+    from ferrule._core import ports as ports
     from ferrule.address import Address as Address
     from ferrule.address import Dual as Dual
     from ferrule.address import parse as parse
@@ -38,8 +41,10 @@ _HOMES = {
     "ChildError": "errors",
     "Dual": "address",
     "Flow": "_core",
+    "Holder": "_core",
     "OpenError": "errors",
     "OpenTimeoutError": "errors",
+    "Port": "_core",
     "Relay": "relay",
     "RelayError": "errors",
     "Report": "_core",
@@ -49,6 +54,7 @@ _HOMES = {
     "VirtualPair": "pair",
     "__version__": "_core",
     "parse": "address",
+    "ports": "_core",
     "quote": "address",
     "virtual_pair": "pair",
 }
@@ -59,8 +65,10 @@ __all__ = [
     "ChildError",
     "Dual",
     "Flow",
+    "Holder",
     "OpenError",
     "OpenTimeoutError",
+    "Port",
     "Relay",
     "RelayError",
     "Report",
@@ -70,6 +78,7 @@ __all__ = [
     "VirtualPair",
     "__version__",
     "parse",
+    "ports",
     "quote",
     "virtual_pair",
 ]

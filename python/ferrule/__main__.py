@@ -8,7 +8,14 @@ import sys
 from ferrule import _core
 
 # First words that are no address, and the module of `ferrule.cli` that serves them.
-COMMANDS = {"": "help", "help": "help", "--help": "help", "demo": "demo", "explain": "explain"}
+COMMANDS = {
+    "": "help",
+    "help": "help",
+    "--help": "help",
+    "demo": "demo",
+    "explain": "explain",
+    "ports": "ports",
+}
 
 
 def main(argv: list[str]) -> int:

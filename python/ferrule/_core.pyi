@@ -10,6 +10,8 @@ from ferrule.errors import RelayError
 
 __all__ = [
     "Flow",
+    "Holder",
+    "Port",
     "Relay",
     "Report",
     "Running",
@@ -19,6 +21,7 @@ __all__ = [
     "explain",
     "main",
     "parse",
+    "ports",
     "quote",
     "virtual_pair",
 ]
@@ -44,6 +47,82 @@ def virtual_pair(
     link_a: str | PathLike[str] | None = None, link_b: str | PathLike[str] | None = None
 ) -> tuple[Running, tuple[Path, Path]]:
     """Makes two raw terminals wired to each other: the relay between them, and the name of each."""
+
+@final
+class Holder:
+    """A process that has a port open."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+    @property
+    def command(self) -> str:
+        """The name of its command."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Port:
+    """A serial port."""
+
+    @property
+    def device(self) -> str:
+        """Its device: ``/dev/ttyUSB0``. This name may be another one after the next plug."""
+    @property
+    def description(self) -> str:
+        """What it is, in a few words."""
+    @property
+    def by_id(self) -> list[str]:
+        """Links that say which adapter it is: ``/dev/serial/by-id/...``."""
+    @property
+    def by_path(self) -> list[str]:
+        """Links that say which plug it is in: ``/dev/serial/by-path/...``."""
+    @property
+    def driver(self) -> str | None:
+        """The driver of the kernel: ``ftdi_sio``."""
+    @property
+    def vid(self) -> int | None:
+        """The vendor's number on USB; ``None`` when it is not on USB."""
+    @property
+    def pid(self) -> int | None:
+        """The product's number on USB."""
+    @property
+    def serial_number(self) -> str | None:
+        """The adapter's serial number."""
+    @property
+    def manufacturer(self) -> str | None:
+        """The adapter's manufacturer."""
+    @property
+    def product(self) -> str | None:
+        """The adapter's product name."""
+    @property
+    def interface(self) -> int | None:
+        """Which of several ports of the adapter it is."""
+    @property
+    def location(self) -> str | None:
+        """The plug the adapter is in: ``1-4.2``."""
+    @property
+    def holders(self) -> list[Holder]:
+        """Who has it open; of processes of other users only root is told."""
+    @property
+    def refusal(self) -> str | None:
+        """Why this user may not open it, and what would help; ``None`` when this user may."""
+    def as_dict(self) -> dict[str, Any]:
+        """Gives the same as a dict that JSON can hold."""
+    def __fspath__(self) -> str:
+        """For what takes a path, such as ``open()``."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+def ports(root: str | PathLike[str] | None = None) -> list[Port]:
+    """Lists the serial ports of this machine; with ``root`` of one whose /dev, /sys and /proc are below it.
+
+    None is opened: that would move its lines. Pseudo terminals, consoles and places without a UART do not
+    count.
+
+        >>> for port in ferrule.ports():
+        ...     print(port.device, port.description, port.serial_number)
+    """
 
 @type_check_only
 class Option(TypedDict):

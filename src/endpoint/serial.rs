@@ -13,6 +13,7 @@ use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request, file,
 use crate::channel::Channel;
 use crate::error::{Error, Phase, Result};
 use crate::line::{Change, Closing, Line as _, State, StopBits, Uart};
+use crate::log::Log;
 use crate::option::{
     BusSettings, DescriptorMoment, Groups, LockApi, LockRequest, Options, ReadBreak, Reset, SerialSettings,
 };
@@ -83,7 +84,7 @@ impl Serial {
         let options = &self.options;
         options.on_descriptor(DescriptorMoment::Opened, fd.as_fd())?;
         options.lock(fd.as_fd()).await?;
-        let state = self.set_up(&uart, fd.as_fd(), &mut closing).map_err(|error| match error {
+        let state = self.set_up(&uart, fd.as_fd(), &mut closing, &context.log).map_err(|error| match error {
             Trouble::System(error) => self.refused(&path, error),
             Trouble::Other(error) => error,
         })?;
@@ -145,7 +146,7 @@ impl Serial {
     }
 
     /// Makes it pass bytes through at the right speed, and sees to it that this is so.
-    fn set_up(&self, uart: &Uart, fd: BorrowedFd<'_>, closing: &mut Closing) -> Result<State, Trouble> {
+    fn set_up(&self, uart: &Uart, fd: BorrowedFd<'_>, closing: &mut Closing, log: &Log) -> Result<State, Trouble> {
         let mut settings = Termios::read(fd)?;
         settings.make_raw();
         settings.set(Word::Input, libc::INPCK | libc::IXOFF | libc::IXANY, false);
@@ -159,8 +160,8 @@ impl Serial {
         let change = self.change();
         let state = uart.set(&change)?;
         check(&change, &state).map_err(Trouble::Other)?;
-        self.options.set_up_terminal(fd).map_err(Trouble::Other)?;
-        Ok(state)
+        self.options.set_up_terminal(fd, log).map_err(Trouble::Other)?;
+        Ok(uart.state())
     }
 
     /// Asks the driver not to wait for more bytes; says what came of it.

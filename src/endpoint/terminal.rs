@@ -16,6 +16,7 @@ use crate::option::{DescriptorMoment, Options, Settings};
 pub(super) const DRAIN: Duration = Duration::from_secs(10);
 
 /// How a channel on a terminal ends.
+#[derive(Clone, Copy)]
 pub(super) struct Ends {
     /// A line has no end: where reading comes to one, the port is gone.
     pub is_endless: bool,
@@ -34,9 +35,8 @@ pub(super) fn channel(
 ) -> io::Result<Channel> {
     let port = Arc::new(Port::of_class(fd, Class::Terminal)?);
     let source = direction.reads().then(|| PortSource::new(Arc::clone(&port), &settings.flow));
-    let source = source.map(|source| match ends.is_endless {
-        true => Box::new(UartSource::new(source)) as Box<dyn Source>,
-        false => Box::new(source),
+    let source = source.map(|source| {
+        if ends.is_endless { Box::new(UartSource::new(source)) as Box<dyn Source> } else { Box::new(source) }
     });
     let sink = direction.writes().then(|| UartSink::new(PortSink::new(port, &settings.flow), ends.drain));
     let mut channel = Channel::halves(source, sink, settings).guarded(closing);
@@ -56,7 +56,7 @@ pub(super) async fn open_channel(
     let failed = |error| Error::open(Phase::Open, error);
     options.on_descriptor(DescriptorMoment::Opened, fd.as_fd())?;
     options.lock(fd.as_fd()).await?;
-    let restore = options.apply_terminal(fd.as_fd())?;
+    let restore = options.apply_terminal(fd.as_fd(), &context.log)?;
     options.on_descriptor(DescriptorMoment::Late, fd.as_fd())?;
     let uart = Uart::new(fd.as_fd()).map_err(failed)?;
     let closing = Closing::new(&uart, fd.as_fd(), path.display().to_string(), context.log.clone()).map_err(failed)?;

@@ -94,6 +94,11 @@ impl Uart {
         Ok(Self(Arc::new(inner)))
     }
 
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
     /// What the device can do.
     #[must_use]
     pub fn abilities(&self) -> Abilities {
@@ -163,10 +168,11 @@ impl Inner {
 
     /// What is in force.
     fn read(&self, fd: BorrowedFd<'_>) -> io::Result<State> {
-        let mut state = self.imagined.state();
+        let (mut state, settings) = (self.imagined.state(), Termios::read(fd)?);
         if self.abilities.is_real {
-            state = Termios::read(fd)?.state(state);
-            state.brk = self.in_break.load(Ordering::Relaxed);
+            state = State { brk: self.in_break.load(Ordering::Relaxed), ..settings.state(state) };
+        } else {
+            state.baud = settings.output_speed();
         }
         if self.abilities.has_lines {
             let lines = Lines::read(fd)?;

@@ -98,7 +98,8 @@ impl<T: Sink> UartSink<T> {
             let deadline = *self.deadline.get_or_insert(now + self.limit);
             if now >= deadline {
                 let seconds = self.limit.as_secs_f64();
-                let message = format!("{unsent} bytes could not be sent within {seconds} s: the far end does not take them");
+                let message =
+                    format!("{unsent} bytes could not be sent within {seconds} s: the far end does not take them");
                 return Poll::Ready(Err(io::Error::other(message)));
             }
             self.pause = Some(Box::pin(tokio::time::sleep_until(deadline.min(now + self.next))));
@@ -129,5 +130,53 @@ impl<T: Sink> Sink for UartSink<T> {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::channel::PortSink;
+    use crate::option::Flow;
+
+    /// A sink over a socket, which tells what its peer has not read by the number that tells what a port has
+    /// not sent.
+    fn sink(limit: Duration) -> (UartSink<PortSink>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let port = Port::new(ours.into()).unwrap();
+        (UartSink::new(PortSink::new(Arc::new(port), &Flow::default()), limit), theirs)
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn the_end_waits_until_all_is_sent() {
+        let (mut sink, mut far) = sink(Duration::from_secs(5));
+        sink.write_all(b"bytes").await.unwrap();
+        let begun = Instant::now();
+        let taken = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            far.read_exact(&mut [0; 5]).unwrap();
+        };
+        let (ended, ()) = tokio::join!(sink.shutdown(), taken);
+        ended.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_secs(3) && took < Duration::from_millis(3100), "{took:?}");
+        assert_eq!(far.read(&mut [0; 5]).unwrap(), 0);
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn the_end_does_not_wait_for_ever() {
+        let (mut sink, _far) = sink(Duration::from_secs(5));
+        sink.write_all(&[0; 37]).await.unwrap();
+        let begun = Instant::now();
+        let error = sink.shutdown().await.unwrap_err();
+        // A socket counts the memory its bytes take.
+        assert!(error.to_string().ends_with(" bytes could not be sent within 5 s: the far end does not take them"));
+        assert_eq!(begun.elapsed().as_secs(), 5);
     }
 }

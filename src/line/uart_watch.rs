@@ -141,3 +141,47 @@ fn look_out(inner: &Inner, mut seen: Seen) -> io::Result<()> {
         seen = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::super::Uart;
+    use super::*;
+    use crate::sys::terminal::open_pair;
+
+    const CTS: Modem = Modem { cts: true, dsr: false, ri: false, dcd: false };
+
+    #[test]
+    fn changes_are_told_once_and_pulses_too() {
+        let pair = open_pair().unwrap();
+        let uart = Uart::new(pair.slave.as_fd()).unwrap();
+        let inner = uart.inner();
+        let mut events = inner.watchers.add();
+        let seen = |lines, counts| Seen { lines, counts };
+        let (none, pulse) = (Counts::default(), Counts::default().with(|counts| counts.cts = 2));
+        let table = [
+            (seen(CTS, None), seen(CTS, None), None),
+            (seen(CTS, None), seen(Modem::default(), None), Some((Modem::default(), CTS))),
+            // It changed and changed back: only the counter tells.
+            (seen(CTS, Some(none)), seen(CTS, Some(pulse)), Some((CTS, CTS))),
+            (seen(CTS, Some(pulse)), seen(CTS, Some(pulse)), None),
+        ];
+        for (before, now, told) in table {
+            assert_eq!(now.tell(&before, inner), told.is_some());
+            let told = told.map(|(now, changed)| Event::Modem { now, changed });
+            assert_eq!(events.try_recv().ok(), told);
+        }
+        let faulty = Counts::default().with(|counts| counts.brk = 1);
+        assert!(!seen(CTS, Some(faulty)).tell(&seen(CTS, Some(none)), inner), "no line has changed");
+        assert_eq!(events.try_recv().ok(), Some(Event::Faults(Faults { brk: true, ..Faults::default() })));
+    }
+
+    #[test]
+    fn a_device_without_lines_gets_no_thread() {
+        let pair = open_pair().unwrap();
+        let uart = Uart::new(pair.slave.as_fd()).unwrap();
+        let _events = uart.inner().watchers.add();
+        Watch::start(uart.inner());
+        assert!(matches!(*uart.inner().watch.lock(), Running::No));
+    }
+}

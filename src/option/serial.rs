@@ -5,10 +5,10 @@ use crate::error::excerpt;
 use crate::line::{FlowControl, Parity, StopBits};
 
 /// The thing with this name, in any case of letters.
-fn one_of<T: Copy>(value: &Value, named: &[(&str, T)]) -> Result<T, String> {
+fn one_of<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T, String> {
     let is_it = |(name, _): &&(&str, T)| name.as_bytes().eq_ignore_ascii_case(value.bytes());
-    named.iter().find(is_it).map(|(_, thing)| *thing).ok_or_else(|| {
-        let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
+    choices.iter().find(is_it).map(|(_, thing)| *thing).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         format!("\"{}\" is none of {}", excerpt(value.bytes()), names.join(", "))
     })
 }
@@ -30,12 +30,8 @@ const FLOWS: &[(&str, FlowControl)] =
     &[("none", FlowControl::None), ("xonxoff", FlowControl::XonXoff), ("rtscts", FlowControl::Hardware)];
 const BREAKS: &[(&str, ReadBreak)] =
     &[("null", ReadBreak::Null), ("ignore", ReadBreak::Nothing), ("mark", ReadBreak::Mark)];
-const RESETS: &[(&str, Reset)] = &[
-    ("none", Reset::None),
-    ("arduino", Reset::Arduino),
-    ("esp", Reset::Esp),
-    ("esp-loader", Reset::EspLoader),
-];
+const RESETS: &[(&str, Reset)] =
+    &[("none", Reset::None), ("arduino", Reset::Arduino), ("esp", Reset::Esp), ("esp-loader", Reset::EspLoader)];
 
 /// Bits of a character.
 fn bits(value: &Value) -> Result<u8, String> {

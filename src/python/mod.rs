@@ -7,6 +7,7 @@ mod catalog;
 mod errors;
 mod logging;
 mod pair;
+mod ports;
 mod relay;
 mod report;
 mod text;
@@ -45,6 +46,8 @@ mod _core {
     use super::catalog::catalog;
     #[pymodule_export]
     use super::pair::virtual_pair;
+    #[pymodule_export]
+    use super::ports::{Holder, Port, ports};
     #[pymodule_export]
     use super::relay::{Relay, Running};
     #[pymodule_export]

@@ -119,10 +119,9 @@ fn refusal(path: &Path) -> Option<String> {
     let members = owner.mode() & 0o060 == 0o060;
     let group = Group::from_gid(Gid::from_raw(owner.gid())).ok().flatten().filter(|_| members && owner.gid() != 0);
     Some(match group {
-        Some(group) => format!(
-            "its users are in the group {0}: sudo usermod -aG {0} $USER, then log in again",
-            group.name
-        ),
+        Some(group) => {
+            format!("its users are in the group {0}: sudo usermod -aG {0} $USER, then log in again", group.name)
+        }
         None => "only root may open it".to_owned(),
     })
 }

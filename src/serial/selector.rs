@@ -109,7 +109,8 @@ fn traits_of(text: &[u8]) -> Result<Vec<Trait>, String> {
             // A colon that belongs to the value: location=1-4.2:1.0.
             (None, Some((key, value))) if *key == "location" => *value = format!("{value}:{part}"),
             (None, _) => {
-                let key = bare.next().ok_or_else(|| format!("\"{}\" has no name before it", excerpt(part.as_bytes())))?;
+                let key =
+                    bare.next().ok_or_else(|| format!("\"{}\" has no name before it", excerpt(part.as_bytes())))?;
                 pairs.push((key, part.to_owned()));
             }
         }

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use super::alarm::Alarm;
 use crate::line::{Faults, Modem};
 
-/// `ASYNC_LOW_LATENCY` of linux/tty_flags.h: what was received is handed on at once.
+/// `ASYNC_LOW_LATENCY` of `linux/tty_flags.h`: what was received is handed on at once.
 const LOW_LATENCY: libc::c_int = 1 << 13;
 /// linux/serial.h: the RS-485 mode is on.
 const RS485_ENABLED: u32 = 1;
@@ -107,7 +107,7 @@ pub fn wait_for_change(fd: BorrowedFd<'_>) -> io::Result<()> {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    cts: libc::c_int,
+    pub(crate) cts: libc::c_int,
     dsr: libc::c_int,
     ring: libc::c_int,
     dcd: libc::c_int,
@@ -116,7 +116,7 @@ pub struct Counts {
     framing: libc::c_int,
     overrun: libc::c_int,
     parity: libc::c_int,
-    brk: libc::c_int,
+    pub(crate) brk: libc::c_int,
     buffer_overrun: libc::c_int,
     reserved: [libc::c_int; 9],
 }
@@ -129,6 +129,13 @@ impl Counts {
         // call; `Counts` has its layout.
         Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGICOUNT, &raw mut counts) })?;
         Ok(counts)
+    }
+
+    /// The same with a change.
+    #[cfg(test)]
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 
     /// Which lines the far end has changed since `before`, even if they changed back.
@@ -298,7 +305,7 @@ impl Bus {
 pub fn is_without_wire(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let number = nix::sys::stat::fstat(fd)?.st_rdev;
     let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    Ok(matches!((major, minor), (3 | 136..=143, _) | (4, 0..64) | (5, 0..64)))
+    Ok(matches!((major, minor), (3 | 136..=143, _) | (4 | 5, 0..64)))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ Ferrule joins any two endpoints and relays between them, both ways, losing nothi
 usage:
   ferrule [switches] ADDRESS ADDRESS   relay; any command line of socat 1.8
   ferrule explain [--json] ARGUMENTS   say in words what a command line would do; opens nothing
+  ferrule ports [--json]               the serial ports of this machine and what is known of them
   ferrule demo [--json]                a serial device on a TCP port, and 256 MiB from TCP to TCP
   ferrule help                         this text
   ferrule -h | -hh | -hhh              switches and addresses | and options | and all other names
@@ -23,7 +24,7 @@ usage:
 
 examples:
   ferrule TCP-LISTEN:8080,fork,reuseaddr TCP:db:5432         forward a port
-  ferrule TCP-LISTEN:4000,bind=127.0.0.1 /dev/ttyUSB0,raw,b115200
+  ferrule TCP-LISTEN:4000,bind=127.0.0.1 SERIAL:/dev/ttyUSB0,baud=9600
                                                              a serial line on the network
   ferrule PTY,link=/tmp/a,rawer PTY,link=/tmp/b,rawer        two serial ports, wired together
   ferrule - UNIX-CONNECT:/run/app.sock                       talk to a socket
