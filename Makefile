@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/release
 	$(VENV)/bin/ferrule demo
 
-test: $(VENV)/installed $(VENV)/tools
+test: $(VENV)/installed $(VENV)/tools $(VENV)/pyserial
 	.ci/packages
 	cargo test
 	$(PYTHON) -m pytest
@@ -55,6 +55,14 @@ $(PYTHON):
 # What tests and linters need, from the extras of pyproject.toml.
 $(VENV)/tools: pyproject.toml | $(VENV)/installed
 	$(PYTHON) -m pip install -q "$$(ls -t $(WHEELS)/*.whl | head -1)[test,lint]"
+	@touch $@
+
+# pyserial's own tests, which only its source distribution has.
+$(VENV)/pyserial: | $(VENV)/tools
+	rm -rf $@ $(VENV)/pyserial-*
+	$(PYTHON) -m pip download -q --no-deps --no-binary :all: --dest $(VENV) pyserial==3.5
+	tar -xzf $(VENV)/pyserial-3.5.tar.gz -C $(VENV)
+	mv $(VENV)/pyserial-3.5 $@
 	@touch $@
 
 $(VENV)/maturin: | $(PYTHON)

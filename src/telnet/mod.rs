@@ -52,7 +52,7 @@ pub fn speak(source: Box<dyn Source>, sink: Box<dyn Sink>, manner: Manner, log: 
     let wishes: Vec<u8> = wishes(&mut negotiation, manner).into_iter().flatten().flatten().collect();
     let mut guard = wire.lock();
     guard.add(|out| out.extend(wishes));
-    guard.set_padding(!negotiation.is_hoped_for(option::BINARY, End::Near));
+    guard.set_padding(source::pads(&negotiation));
     drop(guard);
     let attachment = Arc::new(Attachment::new(manner.com_port));
     let parts = Parts {

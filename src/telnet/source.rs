@@ -26,8 +26,9 @@ use crate::info;
 use crate::line::{self, Change, Control, Line, State};
 use crate::log::Log;
 
-/// Most bytes of data read ahead while those before them cannot be written.
-const AHEAD: usize = 64 * 1024;
+/// Most bytes of data read ahead while those before them cannot be written. What stands behind them is not seen, and so
+/// not carried out.
+const AHEAD: usize = 256 * 1024;
 /// Most orders that wait then.
 const ORDERS: usize = 1024;
 /// How long the settings of the line wait for data before them that cannot be written. Less than clients wait for
@@ -305,7 +306,7 @@ impl TelnetSource {
     fn agreed(&mut self, option: u8, changed: Option<(End, bool)>) {
         match (option, changed) {
             (option::BINARY, _) => {
-                let padding = self.is_text(End::Near);
+                let padding = pads(&self.parts.negotiation);
                 self.parts.wire.lock().set_padding(padding);
             }
             (option::COM_PORT, Some((_, true))) => {
@@ -321,14 +322,9 @@ impl TelnetSource {
         }
     }
 
+    /// Whether the far end sends lines of the network virtual terminal: until it says that it does not any more.
     fn is_padded(&self) -> bool {
-        self.is_text(End::Far)
-    }
-
-    /// Whether an end sends lines of the network virtual terminal. What was asked for and not answered yet counts as
-    /// agreed: a peer that speaks no TELNET sends bytes as they are, too.
-    fn is_text(&self, end: End) -> bool {
-        !self.parts.negotiation.is_hoped_for(option::BINARY, end)
+        !self.parts.negotiation.is_on(option::BINARY, End::Far)
     }
 
     /// Reads a block. Ready without a byte in `buf` when it had no data, or was the end.
@@ -422,6 +418,12 @@ impl TelnetSource {
         }
         self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE))).as_mut().poll(cx)
     }
+}
+
+/// Whether lines of the network virtual terminal are sent to the far end. Not from the moment on when BINARY was asked
+/// for, unless it is refused: whoever agrees reads what stands behind the question that way.
+pub(super) fn pads(negotiation: &Negotiation) -> bool {
+    !negotiation.is_hoped_for(option::BINARY, End::Near)
 }
 
 /// Holds the line in the break condition for a moment.
