@@ -33,6 +33,9 @@ const COURTESY: Duration = Duration::from_millis(500);
 /// How many bytes of data are read before anybody takes them, so that answers behind them are found.
 const AHEAD: usize = 64 * 1024;
 
+/// How many settings are asked for when a connection begins: speed, size, parity, stop bits.
+const SETTINGS: usize = 4;
+
 /// Reads in a row that gave no data, after which the neighbours get their turn.
 const TURN: usize = 64;
 
@@ -387,6 +390,10 @@ pub(crate) async fn open(source: Box<dyn Source>, sink: Box<dyn Sink>, wish: &Ch
         (settings, client.ask(&controls))
     });
     let mut unanswered = source.answers(&settings, limit).await?;
+    if unanswered.len() == SETTINGS {
+        // Whoever agrees and then knows nothing of it agrees to anything: an echo does.
+        return Err(Failure::Silent);
+    }
     unanswered.retain(|subject| is_wished(wish, *subject));
     if !unanswered.is_empty() {
         return Err(Failure::Unanswered(unanswered));

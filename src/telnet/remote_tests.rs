@@ -191,6 +191,18 @@ async fn a_far_end_without_a_line_is_told_apart() {
     assert!(matches!(failure, Failure::Silent), "{failure:?}");
     assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
 
+    // What comes back is what it says itself: the offer looks like an agreement, but nothing is ever answered.
+    let (mut server, source, sink) = Server::new(obliging);
+    let (mut reads, mut writes) = server.stream.split();
+    let echo = tokio::io::copy(&mut reads, &mut writes);
+    tokio::select! {
+        opened = open(source, sink, &Change::default()) => {
+            let failure = opened.err().unwrap();
+            assert!(matches!(failure, Failure::Silent), "{failure:?}");
+        }
+        _ = echo => panic!("it was closed"),
+    }
+
     let (server, source, sink) = Server::new(obliging);
     drop(server);
     let failure = open(source, sink, &Change::default()).await.err().unwrap();
