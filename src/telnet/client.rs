@@ -185,14 +185,13 @@ impl Client {
                 Found::Command(command::BREAK) => {
                     self.events.push(Event::Faults(Faults { brk: true, ..Faults::default() }));
                 }
-                Found::Command(_) => {}
                 Found::Negotiate(verb, option) => self.negotiate(verb, option),
                 Found::Sub(option::COM_PORT, payload) => {
                     if let Some(message) = Message::read(Role::Server, payload) {
                         self.hear(&message);
                     }
                 }
-                Found::Sub(..) => {}
+                Found::Command(_) | Found::Sub(..) => {}
             }
         }
         self.parser = parser;

@@ -103,7 +103,9 @@ impl Session {
         *self.known.state.lock().unwrap_or_else(PoisonError::into_inner) = conversation.client.state();
         let waiting = std::mem::take(&mut conversation.waiting);
         drop(conversation);
-        events.into_iter().for_each(|event| self.known.watchers.tell(event));
+        for event in events {
+            self.known.watchers.tell(event);
+        }
         waiting.into_iter().for_each(Waker::wake);
         result
     }
@@ -303,7 +305,7 @@ impl AsyncRead for RemoteSource {
             if this.session.lock().client.is_plain(block) {
                 return Poll::Ready(Ok(()));
             }
-            this.take(&buf.filled()[before..].to_vec());
+            this.take(&buf.filled()[before..]);
             buf.set_filled(before);
             let _ = this.session.wire.lock().poll_commands(cx);
         }

@@ -195,8 +195,9 @@ async fn a_far_end_without_a_line_is_told_apart() {
     let (mut server, source, sink) = Server::new(obliging);
     let (mut reads, mut writes) = server.stream.split();
     let echo = tokio::io::copy(&mut reads, &mut writes);
+    let wish = Change::default();
     tokio::select! {
-        opened = open(source, sink, &Change::default()) => {
+        opened = open(source, sink, &wish) => {
             let failure = opened.err().unwrap();
             assert!(matches!(failure, Failure::Silent), "{failure:?}");
         }
@@ -264,7 +265,7 @@ async fn bytes_pass_whole_both_ways() {
     let sent = async {
         server.stream.write_all(&wire).await.unwrap();
     };
-    let (_, got) = tokio::join!(sent, tokio::time::timeout(LIMIT, reader.read_exact(&mut read)));
+    let ((), got) = tokio::join!(sent, tokio::time::timeout(LIMIT, reader.read_exact(&mut read)));
     got.unwrap().unwrap();
     assert!(read == bytes);
     drop(server);
