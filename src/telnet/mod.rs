@@ -76,7 +76,9 @@ fn wishes(negotiation: &mut Negotiation, manner: Manner) -> Vec<Option<[u8; 3]>>
         (option::SUPPRESS_GO_AHEAD, End::Far),
     ];
     if manner.role == TelnetRole::Client {
-        both.iter().for_each(|(option, end)| negotiation.allow(*option, *end));
+        for (option, end) in both {
+            negotiation.allow(option, end);
+        }
         negotiation.allow(option::ECHO, End::Far);
         return Vec::new();
     }
