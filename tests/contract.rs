@@ -150,6 +150,7 @@ const FIXTURES: &[Fixture] = &[
     connection("TCP-LISTEN", |_, _, _| tcp_listener("TCP-LISTEN", false), &[|_| lone_tcp("TCP-LISTEN", false)]),
     connection("TCP4-LISTEN", |_, _, _| tcp_listener("TCP4-LISTEN", false), &[|_| lone_tcp("TCP4-LISTEN", false)]),
     connection("TCP6-LISTEN", |_, _, _| tcp_listener("TCP6-LISTEN", true), &[|_| lone_tcp("TCP6-LISTEN", true)]),
+    connection("RFC2217-LISTEN", |_, _, _| served_line(), &[|_| (served_line(), Way::Both, "listening on")]),
     connection(
         "UNIX-CONNECT",
         |scratch, _, _| unix_client("UNIX-CONNECT", scratch),
@@ -320,6 +321,16 @@ fn tcp_listener(keyword: &str, six: bool) -> Setup {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port))
         };
         duplex(End::new(stream.unwrap()))
+    })
+}
+
+/// A client that refuses what the server asks of it by saying nothing. The bytes of the tests need no escape.
+fn served_line() -> Setup {
+    const QUESTIONS: usize = 6 * 3;
+    Setup::new("RFC2217-LISTEN:0,bind=127.0.0.1", move |running| {
+        let end = End::new(TcpStream::connect((Ipv4Addr::LOCALHOST, running.log.port())).unwrap());
+        assert_eq!(end.receive(QUESTIONS).len(), QUESTIONS);
+        duplex(end)
     })
 }
 

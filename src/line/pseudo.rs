@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use nix::sys::termios::{FlushArg, tcflush};
 use tokio::sync::mpsc;
 
-use super::{Change, Event, Imagined, Line, State};
+use super::{Change, Event, Imagined, Line, State, StopBits};
 use crate::channel::Port;
 use crate::endpoint::BoxFuture;
 use crate::sys::termios::Termios;
@@ -32,7 +32,8 @@ impl Pseudo {
         let master = self.master.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         let fd = master.as_fd();
         let remembered = self.imagined.set(change);
-        let seen = Change { baud: change.baud, stop_bits: change.stop_bits, ..Change::default() };
+        let stop_bits = change.stop_bits.map(|bits| if bits == StopBits::One { bits } else { StopBits::Two });
+        let seen = Change { baud: change.baud, stop_bits, ..Change::default() };
         if !seen.is_empty() {
             let mut settings = Termios::read(fd)?;
             settings.change(&seen);
@@ -48,9 +49,13 @@ impl Pseudo {
     }
 }
 
-/// What the terminal has of a line's settings.
+/// What the terminal has of a line's settings. Of stop bits it knows whether there is more than one.
 fn seen_in(remembered: State, settings: &Termios) -> State {
-    State { baud: settings.output_speed(), stop_bits: settings.stop_bits(), ..remembered }
+    let stop_bits = match (settings.stop_bits(), remembered.stop_bits) {
+        (StopBits::Two, StopBits::OneAndHalf) => StopBits::OneAndHalf,
+        (seen, _) => seen,
+    };
+    State { baud: settings.output_speed(), stop_bits, ..remembered }
 }
 
 impl Line for Pseudo {
@@ -78,7 +83,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::channel::Class;
-    use crate::line::{Parity, StopBits};
+    use crate::line::Parity;
     use crate::sys::terminal::open_pair;
 
     #[tokio::test]
@@ -103,9 +108,10 @@ mod tests {
         settings.set_speed(300);
         settings.write(pair.slave.as_fd()).unwrap();
         assert_eq!((line.state().baud, line.state().data_bits), (300, 7));
-        // Linux has no one and a half: the answer says what it does instead.
+        // Linux has no one and a half, but nothing comes of it here.
         let half = Change { stop_bits: Some(StopBits::OneAndHalf), ..Change::default() };
-        assert_eq!(line.change(half).await.unwrap().stop_bits, StopBits::Two);
+        assert_eq!(line.change(half).await.unwrap().stop_bits, StopBits::OneAndHalf);
+        assert_eq!(Termios::read(pair.slave.as_fd()).unwrap().stop_bits(), StopBits::Two);
     }
 
     #[tokio::test]

@@ -4,14 +4,15 @@
 //! [`negotiation`] decides what is agreed on; [`comport`] gives the subnegotiations of RFC 2217 their meaning, for
 //! either role; `server` answers them, [`client`] asks.
 //!
-//! [`speak`] puts all of it around the two ends of a channel: `source` reads and carries out, `wire` writes. For the
-//! client of RFC 2217 `remote` does.
+//! [`speak`] puts all of it around the two ends of a channel: `source` reads, `operator` carries out, `wire` writes.
+//! For the client of RFC 2217 `remote` reads and is the line.
 
 mod ahead;
 pub mod client;
 pub mod codec;
 pub mod comport;
 pub mod negotiation;
+mod operator;
 pub(crate) mod remote;
 mod server;
 mod source;
@@ -28,8 +29,8 @@ use crate::log::Log;
 use crate::option::TelnetRole;
 use codec::option;
 use negotiation::{End, Negotiation};
-use server::Server;
-use source::{Attachment, Parts, TelnetSource};
+use operator::{Attachment, Operator};
+use source::TelnetSource;
 use wire::{SharedWire, TelnetSink};
 
 /// How TELNET is spoken.
@@ -43,8 +44,8 @@ pub struct Manner {
     pub restore: bool,
 }
 
-/// A channel that speaks TELNET over the given ends. Nothing is waited for: what is asked of the far end is written
-/// when the session begins.
+/// A channel that speaks TELNET over the given ends. Nothing is waited for: what cannot be written at
+/// once is when the session begins.
 #[must_use]
 pub fn speak(source: Box<dyn Source>, sink: Box<dyn Sink>, manner: Manner, log: &Log) -> Channel {
     let mut negotiation = Negotiation::default();
@@ -52,20 +53,14 @@ pub fn speak(source: Box<dyn Source>, sink: Box<dyn Sink>, manner: Manner, log: 
     let wishes: Vec<u8> = wishes(&mut negotiation, manner).into_iter().flatten().flatten().collect();
     let mut guard = wire.lock();
     guard.add(|out| out.extend(wishes));
+    guard.greet();
     guard.set_padding(source::pads(&negotiation));
     drop(guard);
     let attachment = Arc::new(Attachment::new(manner.com_port));
-    let parts = Parts {
-        inner: source,
-        wire: wire.clone(),
-        attachment: Arc::clone(&attachment),
-        negotiation,
-        server: manner.com_port.then(Server::default),
-        restore: manner.restore,
-        log: log.clone(),
-    };
+    let operator = Operator::new(wire.clone(), Arc::clone(&attachment), manner.restore);
+    let source = TelnetSource::new(source, wire.clone(), negotiation, operator, log.clone());
     Channel {
-        source: Some(Box::new(TelnetSource::new(parts))),
+        source: Some(Box::new(source)),
         sink: Some(Box::new(TelnetSink::new(wire))),
         control: Some(attachment),
         ..Channel::default()
@@ -84,7 +79,9 @@ fn wishes(negotiation: &mut Negotiation, manner: Manner) -> Vec<Option<[u8; 3]>>
         (option::SUPPRESS_GO_AHEAD, End::Far),
     ];
     if manner.role == TelnetRole::Client {
-        both.iter().for_each(|(option, end)| negotiation.allow(*option, *end));
+        for (option, end) in both {
+            negotiation.allow(option, end);
+        }
         negotiation.allow(option::ECHO, End::Far);
         return Vec::new();
     }

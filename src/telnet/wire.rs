@@ -4,6 +4,7 @@
 //! ended first.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -13,6 +14,7 @@ use tokio::io::AsyncWrite;
 use super::codec::{IAC, LineEnds, find};
 use crate::channel::pool::SMALL;
 use crate::channel::{Buffer, Port, Sink};
+use crate::sys;
 
 /// With so many bytes of answers waiting to be written no further request is carried out: the far end does not read
 /// what it asked for.
@@ -104,6 +106,22 @@ impl Wire {
     pub fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.over {
             write(&mut self.out);
+        }
+    }
+
+    /// Writes what can be written at once to a connection that was just made, before anybody polls it: the other
+    /// address may take long to open, and the far end learns at least that somebody is here.
+    pub fn greet(&mut self) {
+        let Some(port) = self.sink.port().filter(|port| port.class().is_socket() && !self.out.is_empty()) else {
+            return;
+        };
+        // Whatever went wrong will go wrong again when the session begins.
+        if let Ok(count) = sys::io::send(port.as_fd(), &self.out[self.written..]) {
+            self.written += count;
+        }
+        if self.written == self.out.len() {
+            self.out = Vec::new();
+            self.written = 0;
         }
     }
 
