@@ -8,16 +8,19 @@
 mod rig;
 
 use std::any::Any;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use ferrule::endpoint::{self, Direction, Opener, Planned};
 use ferrule::relay::{Ended, Settings, Ways};
+use ferrule::telnet::codec::{self, Verb};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -139,6 +142,11 @@ const FIXTURES: &[Fixture] = &[
     connection("TCP-CONNECT", |_, _, _| tcp_client("TCP", false), &[|_| tcp_queued("TCP", false), |_| retrying()]),
     connection("TCP4-CONNECT", |_, _, _| tcp_client("TCP4", false), &[|_| tcp_queued("TCP4", false)]),
     connection("TCP6-CONNECT", |_, _, _| tcp_client("TCP6", true), &[|_| tcp_queued("TCP6", true)]),
+    connection(
+        "RFC2217",
+        |_, _, _| serial_client(),
+        &[|_| tcp_queued("RFC2217", false), |_| (unanswered("RFC2217"), Way::Both, "successfully connected to")],
+    ),
     connection("TCP-LISTEN", |_, _, _| tcp_listener("TCP-LISTEN", false), &[|_| lone_tcp("TCP-LISTEN", false)]),
     connection("TCP4-LISTEN", |_, _, _| tcp_listener("TCP4-LISTEN", false), &[|_| lone_tcp("TCP4-LISTEN", false)]),
     connection("TCP6-LISTEN", |_, _, _| tcp_listener("TCP6-LISTEN", true), &[|_| lone_tcp("TCP6-LISTEN", true)]),
@@ -232,6 +240,75 @@ fn tcp_client(keyword: &str, six: bool) -> Setup {
     let listener = tcp_server(six);
     let address = format!("{keyword}:{}:{}", host(six), listener.local_addr().unwrap().port());
     Setup::new(address, move |_| duplex(rig::accepted(&listener)))
+}
+
+/// A client of a serial port: the near end is that of a server of RFC 2217, whose protocol threads of its own see to.
+fn serial_client() -> Setup {
+    let listener = tcp_server(false);
+    let address = format!("RFC2217:127.0.0.1:{}", listener.local_addr().unwrap().port());
+    Setup::new(address, move |_| duplex(serial_server(rig::accepted_stream(&listener))))
+}
+
+/// A server that says nothing: the client waits for it to agree.
+fn unanswered(keyword: &str) -> Setup {
+    let listener = tcp_server(false);
+    let address = format!("{keyword}:127.0.0.1:{}", listener.local_addr().unwrap().port());
+    Setup::new(address, |_| Near::Given).holding(listener)
+}
+
+/// The data of a connection whose server agrees to everything and answers the four settings.
+fn serial_server(mut stream: TcpStream) -> End {
+    stream.set_nonblocking(false).unwrap();
+    let (near, data) = UnixStream::pair().unwrap();
+    let (mut tcp, mut plain) = (stream.try_clone().unwrap(), data.try_clone().unwrap());
+    let (answered, all) = channel();
+    std::thread::spawn(move || {
+        let _ = serve_data(&mut tcp, &mut plain, &answered);
+        let _ = plain.shutdown(Shutdown::Write);
+    });
+    // Who ends the data before has not answered.
+    all.recv_timeout(LIMIT).expect("it asks for the settings");
+    std::thread::spawn(move || {
+        let (mut data, mut block) = (data, vec![0; 65536]);
+        while let Ok(count @ 1..) = data.read(&mut block) {
+            let mut escaped = Vec::new();
+            codec::escape(&block[..count], &mut escaped);
+            if stream.write_all(&escaped).is_err() {
+                break;
+            }
+        }
+        let _ = stream.shutdown(Shutdown::Write);
+    });
+    End::new(near)
+}
+
+fn serve_data(tcp: &mut TcpStream, plain: &mut UnixStream, answered: &Sender<()>) -> std::io::Result<()> {
+    let (mut parser, mut block) = (codec::Parser::default(), vec![0; 65536]);
+    loop {
+        let count = tcp.read(&mut block)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let mut rest = &block[..count];
+        while let Some(found) = parser.next(&mut rest) {
+            match found {
+                codec::Event::Data(data) => plain.write_all(data)?,
+                codec::Event::Negotiate(Verb::Will, option) => tcp.write_all(&Verb::Do.bytes(option))?,
+                codec::Event::Negotiate(Verb::Do, option) => tcp.write_all(&Verb::Will.bytes(option))?,
+                codec::Event::Sub(option, &[topic @ 1..=4, ..]) => {
+                    let value = if topic == 2 { 8 } else { 1 };
+                    let answer = if topic == 1 { vec![101, 0, 0, 37, 128] } else { vec![topic + 100, value] };
+                    let mut bytes = Vec::new();
+                    codec::subnegotiation(option, &answer, &mut bytes);
+                    tcp.write_all(&bytes)?;
+                    if topic == 4 {
+                        let _ = answered.send(());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 fn tcp_listener(keyword: &str, six: bool) -> Setup {

@@ -18,6 +18,7 @@ mod program;
 pub mod pty;
 mod resolve;
 mod rfc2217;
+mod rfc2217_client;
 mod serial;
 mod socket;
 mod socketpair;
@@ -229,6 +230,7 @@ pub static KINDS: &[&[Kind]] = &[
     program::KINDS,
     pty::KINDS,
     rfc2217::KINDS,
+    rfc2217_client::KINDS,
     serial::KINDS,
     socketpair::KINDS,
     stdio::KINDS,

@@ -5,6 +5,8 @@
 //! open waits in the terminal. With `wait-slave` the relay begins when somebody opens it and ends when
 //! the last one closes it (EIO on the master, see pty(7)), or `sitout-eio` later.
 //!
+//! Where the other side has a real line, the terminal stands for it: see [`Mirror`].
+//!
 //! `openpty` and `ptmx` mean the same here: openpty(3) opens /dev/ptmx.
 
 use std::io;
@@ -19,11 +21,13 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
-use crate::channel::{Channel, Class, Port, PortSink, PortSource, Sink, SitOut, Source};
+use crate::channel::{Channel, Class, Mirror, MirrorControl, Port, PortSink, PortSource, Sink, SitOut, Source};
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::line::{Change, Line, Pseudo};
 use crate::log::Log;
 use crate::notice;
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment, Settings};
+use crate::sys::termios::Termios;
 use crate::sys::{self, terminal};
 
 /// The kinds of this file.
@@ -35,7 +39,9 @@ pub(super) static KINDS: &[Kind] = &[Kind {
     groups: Groups::FD.and(Groups::NAMED).and(Groups::TERMIOS).and(Groups::PTY),
     direction: Direction::Both,
     doc: "Makes a pseudo terminal and uses its master side. The name of the slave is logged (`PTY is /dev/pts/N`), \
-          and `link` makes a symbolic link to it.",
+          and `link` makes a symbolic link to it. Where the other address is a serial line, near or far, what a \
+          program sets on the slave is set there: speed, stop bits, flow control and flushes. Size and parity are options of \
+          that address: pseudo terminals have none.",
     plan: |request| Ok(plan(request)),
 }];
 
@@ -66,10 +72,41 @@ impl Connect for Pty {
             if settings.pty.wait_slave {
                 terminal.wait_for_slave(settings.pty.interval.unwrap_or(INTERVAL)).await?;
             }
-            terminal
-                .into_channel(settings, self.direction, |source| source)
-                .map_err(|error| Error::open(Phase::Open, error))
+            self.channel(terminal, &context.log).map_err(|error| Error::open(Phase::Open, error))
         })
+    }
+}
+
+impl Pty {
+    /// The channel of a terminal whose settings become those of the other side's line, if that has one, and which
+    /// shows the settings that the other side makes, if that makes any.
+    fn channel(&self, terminal: Terminal, log: &Log) -> io::Result<Channel> {
+        let settings = &self.options.settings;
+        let wish = wish(&self.options, &Termios::read(terminal.master.as_fd())?);
+        let (control, mut line) = (Arc::new(MirrorControl::default()), None);
+        let mirrored = |source, port: &Arc<Port>| {
+            line = Some(Arc::new(Pseudo::new(port)));
+            let sat_out = settings.pty.sitout_eio.is_some();
+            Box::new(Mirror::new(source, port, Arc::clone(&control), wish, sat_out, log)) as Box<dyn Source>
+        };
+        let mut channel = terminal.into_channel_with_port(settings, self.direction, mirrored)?;
+        channel.line = line.map(|line| line as Arc<dyn Line>);
+        channel.control = Some(control);
+        Ok(channel)
+    }
+}
+
+/// What the options of the terminal ask of a line. Size and parity are not among it: the kernel refuses them for
+/// pseudo terminals, so that they are options of the other address.
+fn wish(options: &Options, settings: &Termios) -> Change {
+    let any = |names: &[&str]| names.iter().any(|name| options.has(name));
+    let baud = settings.output_speed();
+    Change {
+        baud: Some(baud).filter(|_| any(&[&format!("b{baud}"), "ospeed", "ispeed"])),
+        stop_bits: any(&["cstopb"]).then(|| settings.stop_bits()),
+        flow_out: any(&["crtscts", "ixon"]).then(|| settings.flow_out()),
+        flow_in: any(&["crtscts", "ixoff"]).then(|| settings.flow_in()),
+        ..Change::default()
     }
 }
 
@@ -139,9 +176,19 @@ impl Terminal {
         direction: Direction,
         wrap: impl FnOnce(Box<dyn Source>) -> Box<dyn Source>,
     ) -> io::Result<Channel> {
+        self.into_channel_with_port(settings, direction, |source, _| wrap(source))
+    }
+
+    /// As [`Terminal::into_channel`], where what is around has to do with the master itself as well.
+    fn into_channel_with_port(
+        self,
+        settings: &Settings,
+        direction: Direction,
+        wrap: impl FnOnce(Box<dyn Source>, &Arc<Port>) -> Box<dyn Source>,
+    ) -> io::Result<Channel> {
         let port = Arc::new(Port::of_class(self.master, Class::Master)?);
         let source = direction.reads().then(|| PortSource::new(Arc::clone(&port), &settings.flow));
-        let sink = direction.writes().then(|| PortSink::new(port, &settings.flow));
+        let sink = direction.writes().then(|| PortSink::new(Arc::clone(&port), &settings.flow));
         let sat_out = settings.pty.sitout_eio;
         let source = source.map(|source| match sat_out {
             Some(time) => Box::new(SitOut::new(source, time)) as Box<dyn Source>,
@@ -151,7 +198,7 @@ impl Terminal {
             Some(time) => Box::new(SitOut::new(sink, time)) as Box<dyn Sink>,
             None => Box::new(sink),
         });
-        let mut channel = Channel::halves(source.map(wrap), sink, settings);
+        let mut channel = Channel::halves(source.map(|source| wrap(source, &port)), sink, settings);
         if let Some(link) = self.link {
             channel = channel.guarded(link);
         }

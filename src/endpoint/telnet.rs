@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::layer::Layer;
-use super::{BoxFuture, Context, Kind, Opener, Request};
+use super::{BoxFuture, Context, Kind, Opener, Request, rfc2217_client};
 use crate::channel::Channel;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::option::{Options, Settings, TelnetRole};
@@ -13,6 +13,9 @@ use crate::telnet::{Manner, speak};
 pub(super) fn prepare(kind: &Kind, settings: &mut Settings) {
     if kind.name == super::rfc2217::LISTEN {
         settings.telnet.rfc2217.get_or_insert(Some(TelnetRole::Server));
+    }
+    if kind.name == rfc2217_client::CONNECT {
+        settings.telnet.rfc2217.get_or_insert(Some(TelnetRole::Client));
     }
     settings.flow.layered |= settings.telnet.telnet.is_some() || settings.telnet.rfc2217.is_some();
 }
@@ -34,8 +37,7 @@ pub(super) fn layer(opener: &Opener, request: &Request<'_>) -> Result<Option<Arc
         (None, None) => return Ok(None),
     };
     if com_port && role == TelnetRole::Client {
-        return Err(Error::text("option rfc2217 is for servers: this end has the serial line")
-            .hint("an address that connects to such a server is RFC2217:<host>:<port>"));
+        return rfc2217_client::layer(opener, request).map(Some);
     }
     let manner = Manner { role, com_port, restore: com_port && telnet.restore_line.unwrap_or(true) };
     Ok(Some(Arc::new(Telnet { manner, options: Arc::clone(&request.options) })))

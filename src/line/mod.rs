@@ -10,6 +10,7 @@
 //! see [`Source::poll_beside`](crate::channel::Source::poll_beside).
 
 mod imagined;
+mod pseudo;
 mod uart;
 mod uart_close;
 mod uart_ends;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 pub use imagined::Imagined;
+pub use pseudo::Pseudo;
 pub use uart::{Abilities, Uart};
 pub use uart_close::Closing;
 pub use uart_ends::{UartSink, UartSource};
@@ -220,6 +222,15 @@ impl Change {
             purge_in: false,
             purge_out: false,
         }
+    }
+
+    /// Whether a line in this state has what the change asks for. A speed is it within 2 %, as the kernel sees it.
+    #[must_use]
+    pub fn is_met_by(&self, state: &State) -> bool {
+        self.baud.is_none_or(|baud| crate::sys::termios::is_near(baud, state.baud))
+            && self.data_bits.is_none_or(|bits| bits == state.data_bits)
+            && self.parity.is_none_or(|parity| parity == state.parity)
+            && self.stop_bits.is_none_or(|bits| bits == state.stop_bits)
     }
 
     /// This change and then `later` as one.

@@ -145,6 +145,14 @@ pub fn register(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, (OwnedFd, io::Error)> {
     registered.map_err(tokio::io::unix::AsyncFdRegisterError::into_parts)
 }
 
+/// Registers a descriptor with the runtime's epoll for what is urgent (`EPOLLPRI`): a packet of a pseudo
+/// terminal's master.
+pub fn register_urgent(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: as in `register`.
+    let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::PRIORITY) };
+    registered.map_err(|error| error.into_parts().1)
+}
+
 /// Takes over a descriptor that a system call has just returned.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ pub mod ioctl;
 pub mod lock;
 pub mod multicast;
 pub mod process;
+pub mod pty;
 pub mod resolver;
 pub mod serial;
 pub mod socket;

@@ -120,7 +120,8 @@ pub fn slave_number(fd: BorrowedFd<'_>) -> Option<u32> {
 /// has no way to say it.
 pub fn end_of_file(fd: BorrowedFd<'_>, at_line_start: bool) -> Vec<u8> {
     match Termios::read(fd) {
-        Ok(settings) if settings.has(Word::Local, libc::ICANON) => {
+        // With EXTPROC the kernel edits no lines, and the character would be read as one.
+        Ok(settings) if settings.has(Word::Local, libc::ICANON) && !settings.has(Word::Local, libc::EXTPROC) => {
             vec![settings.character(libc::VEOF); if at_line_start { 1 } else { 2 }]
         }
         _ => Vec::new(),

@@ -69,7 +69,8 @@ impl Ahead {
         self.orders.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
         self.len() == 0 && self.orders.is_empty()
     }
 

@@ -164,8 +164,8 @@ impl Parser {
         let (state, found) = match (self.state, byte) {
             (State::Data, _) => (State::Command, None),
             (State::Command, SB) => (State::SubOption, None),
-            // An end without a beginning ends nothing.
-            (State::Command, SE) => (State::Data, None),
+            // An end without a beginning ends nothing, and `IAC SB IAC SE` names no option.
+            (State::Command | State::SubOptionEscape, SE) => (State::Data, None),
             (State::Command, code) => match Verb::of(code) {
                 Some(verb) => (State::Option(verb), None),
                 None => (State::Data, Some(Found::Command(code))),
@@ -176,8 +176,6 @@ impl Parser {
                 self.begin(option);
                 (State::Sub, None)
             }
-            // `IAC SB IAC SE` names no option and means nothing.
-            (State::SubOptionEscape, SE) => (State::Data, None),
             (State::Sub, _) => (State::SubCommand, None),
             (State::SubCommand, IAC) => {
                 self.gather(&[IAC]);

@@ -126,12 +126,11 @@ impl<'a> Message<'a> {
             }
             Self::Baud(baud, form) => {
                 let baud = baud.unwrap_or(0);
-                match code_of(baud).filter(|_| form == Form::Code) {
-                    Some(code) => subnegotiation(option::COM_PORT, &[number(Topic::Baud), code], out),
-                    None => {
-                        let [a, b, c, d] = baud.to_be_bytes();
-                        subnegotiation(option::COM_PORT, &[number(Topic::Baud), a, b, c, d], out);
-                    }
+                if let Some(code) = code_of(baud).filter(|_| form == Form::Code) {
+                    subnegotiation(option::COM_PORT, &[number(Topic::Baud), code], out);
+                } else {
+                    let [a, b, c, d] = baud.to_be_bytes();
+                    subnegotiation(option::COM_PORT, &[number(Topic::Baud), a, b, c, d], out);
                 }
             }
             Self::Value(topic @ (Topic::Suspend | Topic::Resume), _) | Self::Bare(topic) => {

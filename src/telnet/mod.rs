@@ -2,15 +2,18 @@
 //!
 //! Without I/O: [`codec`] takes a stream apart into data, commands and subnegotiations and writes them;
 //! [`negotiation`] decides what is agreed on; [`comport`] gives the subnegotiations of RFC 2217 their meaning, for
-//! either role; `server` answers them.
+//! either role; `server` answers them, [`client`] asks.
 //!
 //! [`speak`] puts all of it around the two ends of a channel: `source` reads, `operator` carries out, `wire` writes.
+//! For the client of RFC 2217 `remote` reads and is the line.
 
 mod ahead;
+pub mod client;
 pub mod codec;
 pub mod comport;
 pub mod negotiation;
 mod operator;
+pub(crate) mod remote;
 mod server;
 mod source;
 mod tenancy;
@@ -76,7 +79,9 @@ fn wishes(negotiation: &mut Negotiation, manner: Manner) -> Vec<Option<[u8; 3]>>
         (option::SUPPRESS_GO_AHEAD, End::Far),
     ];
     if manner.role == TelnetRole::Client {
-        both.iter().for_each(|(option, end)| negotiation.allow(*option, *end));
+        for (option, end) in both {
+            negotiation.allow(option, end);
+        }
         negotiation.allow(option::ECHO, End::Far);
         return Vec::new();
     }

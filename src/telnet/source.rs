@@ -107,7 +107,7 @@ impl TelnetSource {
         let ends = &mut self.line_ends;
         let mut unpad = |data: &mut [u8]| if padded { ends.unpad(data) } else { data.len() };
         match room {
-            Some(room) if self.ahead.is_empty() && room.remaining() >= data.len() => {
+            Some(room) if self.ahead.is_idle() && room.remaining() >= data.len() => {
                 let before = room.filled().len();
                 room.put_slice(data);
                 let kept = unpad(&mut room.filled_mut()[before..]);
@@ -142,10 +142,8 @@ impl TelnetSource {
                 let padding = pads(&self.negotiation);
                 self.wire.lock().set_padding(padding);
             }
-            (option::COM_PORT, Some((_, true))) => {
-                if self.operator.agree() {
-                    info!(self.log, "RFC 2217: the client sets the line");
-                }
+            (option::COM_PORT, Some((_, true))) if self.operator.agree() => {
+                info!(self.log, "RFC 2217: the client sets the line");
             }
             _ => {}
         }

@@ -137,7 +137,7 @@ impl Rig {
 
     /// All that was written to the client so far.
     fn heard(&mut self) -> Vec<u8> {
-        let mut buffer = [0; 65536];
+        let mut buffer = vec![0; 65536];
         let mut buffer = ReadBuf::new(&mut buffer);
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let _ = Pin::new(&mut self.client).poll_read(&mut cx, &mut buffer);

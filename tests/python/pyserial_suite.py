@@ -30,10 +30,10 @@ class Outcome(unittest.TestResult):
     def addSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
         self.note(test, "passed")
 
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: ARG002, N802
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
         self.note(test, "skipped")
 
-    def addFailure(self, test: unittest.TestCase, err) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001, N802
+    def addFailure(self, test: unittest.TestCase, err) -> None:  # type: ignore[no-untyped-def] # noqa: N802
         self.note(test, f"{err[0].__name__}: {err[1]}")
 
     addError = addFailure  # noqa: N815

@@ -1,7 +1,7 @@
 """pyserial's own tests, through its rfc2217:// against our server.
 
-They want a port whose RTS and DTR are wired to CTS and DSR and that gives back what it is sent. The files come from
-pyserial's source distribution, which `make test` fetches.
+They want a port whose RTS and DTR are wired to CTS and DSR and that gives back what it is sent. The files
+come from pyserial's source distribution, which `make test` fetches.
 """
 
 from __future__ import annotations
