@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Beside, Sink, Source};
+use super::{Beside, Sink, Source, Unwritten};
 use crate::option::LineEnd;
 
 /// Turns the line ends of a channel into NL: CR becomes NL (`cr`), or every CR is dropped (`crnl`).
@@ -148,5 +148,20 @@ impl AsyncWrite for WriteLineEnds {
 impl Sink for WriteLineEnds {
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        // An error is the next write's as well.
+        if let Poll::Ready(Ok(())) = self.poll_drain(cx) {
+            self.inner.poll_beside(cx);
+        }
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        let mut unwritten = self.inner.give_up();
+        unwritten.lost += (self.converted.len() - self.written) as u64;
+        self.converted = Vec::new();
+        self.written = 0;
+        unwritten
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Beside, Sink, Source};
+use super::{Beside, Sink, Source, Unwritten};
 
 /// Pause between attempts while the slave is closed.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -110,5 +110,13 @@ impl<T: Source> Source for SitOut<T> {
 impl<T: Sink> Sink for SitOut<T> {
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        self.inner.poll_beside(cx);
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        self.inner.give_up()
     }
 }

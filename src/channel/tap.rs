@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Sink, Source};
+use super::{Sink, Source, Unwritten};
 
 /// Is shown each block once, as it is about to be written.
 pub trait Tap: Send + Sync {
@@ -76,6 +76,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Tapped<T> {
 impl Sink for Tapped<Box<dyn Sink>> {
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        self.inner.poll_beside(cx);
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        self.inner.give_up()
     }
 }
 

@@ -91,6 +91,10 @@ impl Connect for File {
     fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
         Box::pin(self.open(context))
     }
+
+    fn appears_at(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
 }
 
 impl File {

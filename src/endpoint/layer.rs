@@ -1,9 +1,10 @@
 //! Layers: protocols between a channel and the relay, around whatever a kind opens.
 #![allow(dead_code, clippy::unnecessary_wraps, reason = "the first layers are being written")]
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Accept, Bind, BoxFuture, Connect, Context, Opener, Request};
+use super::{Accept, Bind, BoxFuture, Connect, Context, Opener, Request, reconnect};
 use crate::channel::Channel;
 use crate::error::Result;
 
@@ -17,8 +18,8 @@ pub(super) trait Layer: Send + Sync {
 }
 
 /// The opener of a kind with the layers the options ask for around it, the outermost last.
-pub(super) fn around(opener: Opener, _request: &Request<'_>) -> Result<Opener> {
-    Ok(opener)
+pub(super) fn around(opener: Opener, request: &Request<'_>) -> Result<Opener> {
+    reconnect::around(opener, request)
 }
 
 /// An opener whose channels `layer` takes over.
@@ -40,6 +41,10 @@ impl Connect for Over<Arc<dyn Connect>> {
             let channel = self.inner.connect(context).await?;
             self.layer.connected(channel, context).await
         })
+    }
+
+    fn appears_at(&self) -> Option<&Path> {
+        self.inner.appears_at()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Settings {
     pub pty: PtySettings,
     /// Files and names in the file system.
     pub file: FileSettings,
+    /// Channels that are opened again when they end.
+    pub reconnect: ReconnectSettings,
     /// Opening and connecting do not wait: a FIFO is opened without a peer, a connection is relayed before
     /// it stands.
     pub nonblock: bool,
@@ -317,4 +319,19 @@ pub struct FileSettings {
     pub locks: Vec<LockRequest>,
     /// `unlink-early` was given: `Options::on_path` removes the name first of all.
     pub unlink_early: bool,
+}
+
+/// Channels that are opened again when they end.
+#[derive(Debug, Clone, Default)]
+pub struct ReconnectSettings {
+    /// They are.
+    pub on: bool,
+    /// The longest pause between two attempts.
+    pub longest: Option<Duration>,
+    /// How long the other side is held meanwhile; for ever when `None`.
+    pub hold: Option<Duration>,
+    /// How many bytes are kept meanwhile.
+    pub buffer: Option<usize>,
+    /// What is written meanwhile is dropped.
+    pub discard: bool,
 }

@@ -23,6 +23,8 @@ pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
+pub use crate::channel::reconnect::Outages;
+
 use crate::channel::Tap;
 use crate::endpoint::Plan;
 use crate::log::Log;

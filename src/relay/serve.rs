@@ -75,6 +75,7 @@ impl Relay {
             right_to_left: totals.right_to_left.flow(),
             sessions: totals.sessions.load(Ordering::Relaxed),
             failed: totals.failed.load(Ordering::Relaxed),
+            outages: totals.outages.sum(),
             ended: served.ended,
             error: served.error,
             duration: begun.elapsed(),
@@ -134,7 +135,8 @@ impl Relay {
         let environment_wanted = self.wants_environment();
         let environment =
             Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
-        Context { log: self.log.clone(), environment, other: None, environment_wanted }
+        let outages = Arc::clone(&self.totals.outages);
+        Context { log: self.log.clone(), environment, other: None, environment_wanted, outages }
     }
 
     /// Variables with the program's name before each.
