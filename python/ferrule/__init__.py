@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ferrule import addresses
     from ferrule._core import Flow as Flow
+    from ferrule._core import Outages as Outages
     from ferrule._core import Report as Report
     from ferrule._core import Running as Running
     from ferrule._core import __version__ as __version__
@@ -40,6 +41,7 @@ _HOMES = {
     "Flow": "_core",
     "OpenError": "errors",
     "OpenTimeoutError": "errors",
+    "Outages": "_core",
     "Relay": "relay",
     "RelayError": "errors",
     "Report": "_core",
@@ -61,6 +63,7 @@ __all__ = [
     "Flow",
     "OpenError",
     "OpenTimeoutError",
+    "Outages",
     "Relay",
     "RelayError",
     "Report",

@@ -126,7 +126,9 @@ impl File {
             Manner::Any if access != OFlag::O_RDONLY => access | OFlag::O_APPEND,
             Manner::Open | Manner::Any => access,
         };
-        OFlag::from_bits_retain(self.options.open_flags(base.bits()))
+        // A hang-up of the controlling terminal would end the process with SIGHUP.
+        let held = if self.options.settings.reconnect.on { OFlag::O_NOCTTY } else { OFlag::empty() };
+        OFlag::from_bits_retain(self.options.open_flags((base | held).bits()))
     }
 }
 
