@@ -10,6 +10,7 @@ from ferrule.errors import RelayError
 
 __all__ = [
     "Flow",
+    "Outages",
     "Relay",
     "Report",
     "Running",

@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::sys;
 
-/// Most symbolic links followed, as path_resolution(7) has it.
+/// Most symbolic links followed, see `path_resolution(7)`.
 const LINKS: usize = 40;
 /// Changes come in bursts: the name, its owner, its mode, its links. Also bounds how often anything is looked at.
 const BURST: Duration = Duration::from_millis(10);

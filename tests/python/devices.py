@@ -9,7 +9,6 @@ import select
 import struct
 import termios
 import time
-import tty
 from pathlib import Path
 
 import pytest
@@ -32,9 +31,8 @@ class Plug:
             self._master = None
 
     def back(self) -> float:
-        """Another device under the same name. Gives the time when the name is there."""
+        """Another device under the same name, set up like a new one. Gives the time when it is there."""
         self._master, slave = pty.openpty()
-        tty.setraw(slave)
         name = os.ttyname(slave)
         os.set_blocking(self._master, False)
         os.close(slave)

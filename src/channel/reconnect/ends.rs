@@ -62,11 +62,11 @@ impl Source for HeldSource {
 
     fn has_unread(&self) -> bool {
         let shared = lock(&self.shared);
-        match &shared.present {
-            _ if !shared.saved.is_empty() => true,
-            Present::Here(open) => open.channel.source.as_ref().is_some_and(|source| source.has_unread()),
-            _ => false,
-        }
+        let open = match &shared.present {
+            Present::Here(open) => open.channel.source.as_ref(),
+            _ => None,
+        };
+        !shared.saved.is_empty() || open.is_some_and(Source::has_unread)
     }
 }
 

@@ -146,42 +146,48 @@ impl Line for KeptLine {
 pub(super) struct KeptControl(Arc<Controlling>);
 
 struct Controlling {
-    present: Mutex<(Option<Arc<dyn Control>>, Option<Arc<dyn Line>>)>,
+    present: Mutex<Attached>,
     must_have: bool,
+}
+
+struct Attached {
+    control: Option<Arc<dyn Control>>,
+    /// What each of them is given.
+    line: Option<Arc<dyn Line>>,
 }
 
 impl KeptControl {
     pub(super) fn new(control: Arc<dyn Control>) -> Self {
         let must_have = control.must_have();
-        Self(Arc::new(Controlling { present: Mutex::new((Some(control), None)), must_have }))
+        Self(Arc::new(Controlling { present: Mutex::new(Attached { control: Some(control), line: None }), must_have }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Option<Arc<dyn Control>>, Option<Arc<dyn Line>>)> {
+    fn lock(&self) -> MutexGuard<'_, Attached> {
         self.0.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The channel is gone.
     pub(super) fn lose(&self) {
-        self.lock().0 = None;
+        self.lock().control = None;
     }
 
     /// Another channel has taken its place.
     pub(super) fn replace(&self, control: Arc<dyn Control>) {
         let mut present = self.lock();
-        if let Some(line) = &present.1 {
+        if let Some(line) = &present.line {
             control.attach(Arc::clone(line));
         }
-        present.0 = Some(control);
+        present.control = Some(control);
     }
 }
 
 impl Control for KeptControl {
     fn attach(&self, line: Arc<dyn Line>) {
         let mut present = self.lock();
-        if let Some(control) = &present.0 {
+        if let Some(control) = &present.control {
             control.attach(Arc::clone(&line));
         }
-        present.1 = Some(line);
+        present.line = Some(line);
     }
 
     fn must_have(&self) -> bool {

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as Task, Poll, ready};
 
+use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -21,7 +23,7 @@ use crate::log::Log;
 use crate::relay::{Relay, Report, Settings, Stop, Ways};
 
 /// What a source does next; after the last it stays silent.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Read {
     Bytes(&'static [u8]),
     Pause(Duration),
@@ -41,6 +43,12 @@ struct Script {
     control: Option<Arc<Taken>>,
 }
 
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Script").field(&self.reads).field(&self.takes).finish()
+    }
+}
+
 fn reads(reads: &[Read]) -> Script {
     Script { reads: reads.to_vec(), ..Script::default() }
 }
@@ -57,6 +65,8 @@ struct Scripted {
     tried: Mutex<Vec<Instant>>,
     /// What all its sinks were given.
     given: Arc<Mutex<Vec<u8>>>,
+    /// How many bytes its sources gave.
+    said: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
 }
 
@@ -85,7 +95,8 @@ impl Connect for Scripted {
             let script = self.script.lock().unwrap().pop_front().flatten();
             let refused = || Error::open(Phase::Connect, io::Error::from_raw_os_error(libc::ECONNREFUSED));
             let script = script.ok_or_else(refused)?;
-            let source = ScriptedSource { script: script.reads.into(), timer: None };
+            let said = Arc::clone(&self.said);
+            let source = ScriptedSource { script: script.reads.into(), timer: None, said };
             let sink = ScriptedSink { takes: script.takes, given: Arc::clone(&self.given) };
             self.open.fetch_add(1, Ordering::Relaxed);
             let mut channel = Channel { source: Some(Box::new(source)), ..Channel::default() };
@@ -108,6 +119,7 @@ impl Drop for Opened {
 struct ScriptedSource {
     script: VecDeque<Read>,
     timer: Option<Pin<Box<Sleep>>>,
+    said: Arc<AtomicUsize>,
 }
 
 impl AsyncRead for ScriptedSource {
@@ -124,6 +136,7 @@ impl AsyncRead for ScriptedSource {
                 Some(Fail(errno)) => return Poll::Ready(Err(io::Error::from_raw_os_error(errno))),
                 Some(Bytes(bytes)) => {
                     buf.put_slice(bytes);
+                    self.said.fetch_add(bytes.len(), Ordering::Relaxed);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -533,7 +546,8 @@ async fn relayed(left: &Arc<Scripted>, right: Reconnect, ways: Ways, stop: Stop)
     let kind = endpoint::find("TCP-CONNECT").unwrap();
     let left = Plan::of_opener(kind, "LEFT", Opener::Connect(Arc::clone(left) as _));
     let right = Plan::of_opener(kind, "RIGHT", Opener::Connect(Arc::new(right)));
-    let relay = Arc::new(Relay::new(left, right, Settings { ways, ..Settings::default() }, log));
+    let settings = Settings { ways, linger: Some(Duration::from_secs(1)), ..Settings::default() };
+    let relay = Arc::new(Relay::new(left, right, settings, log));
     let report = tokio::time::timeout(Duration::from_secs(100), relay.run(&stop)).await.expect("the relay ends");
     (report, lines)
 }
@@ -607,6 +621,68 @@ async fn a_time_of_holding_that_runs_out_is_an_error_with_all_counted() {
     assert_eq!((report.right_to_left.bytes, report.left_to_right.undelivered), (2, 3));
     assert_eq!(report.error.unwrap().kind(), ErrorKind::Timeout);
     assert!(lines.after("E RIGHT: did not come back within 3 s").is_some(), "{:?}", lines.all());
+}
+
+/// Bytes that tell where they stand.
+static DATA: LazyLock<Vec<u8>> = LazyLock::new(|| (0..20_000_u32).flat_map(u32::to_le_bytes).collect());
+
+/// Blocks of [`DATA`] with pauses between; at the end it is over.
+fn sender(blocks: &[(usize, u64)]) -> Vec<Read> {
+    let mut script = Vec::new();
+    let mut from = 0;
+    for (length, pause) in blocks {
+        script.extend([Bytes(&DATA[from..from + length]), Silent(Duration::from_millis(*pause))]);
+        from += length;
+    }
+    script.push(End);
+    script
+}
+
+/// Connections that are refused, end after a time, or fail after so many bytes.
+fn connections() -> impl Strategy<Value = Vec<Option<Script>>> {
+    let ends = (0..1500_u64).prop_map(|time| Some(reads(&[Silent(Duration::from_millis(time)), End])));
+    let fails = (0..4000_usize).prop_map(|bytes| Some(takes(bytes, libc::EPIPE)));
+    let last = Just(Some(reads(&[Silent(10 * MILLI), Bytes(b"!"), End])));
+    let each = prop_oneof![Just(None), ends, fails, last];
+    proptest::collection::vec(each, 0..8)
+}
+
+/// Runs on a clock of its own.
+fn simulated<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_lost_whatever_the_losses(
+        blocks in proptest::collection::vec((1..3000_usize, 0..400_u64), 1..20),
+        losses in connections(),
+        buffer in 0..6000_usize,
+        stop_after in proptest::option::of(0..6000_u64),
+    ) {
+        let left = Scripted::new([Some(Script { reads: sender(&blocks), ..Script::default() })]);
+        let first = std::iter::once(Some(takes(100, libc::EIO))).filter(|_| losses.first().is_none_or(Option::is_none));
+        let last = Some(Script::default());
+        let right = Scripted::new(first.chain(losses.clone()).chain([last]));
+        let (report, _) = simulated(async {
+            let stop = stop_after.map_or_else(Stop::default, |after| stopping(Duration::from_millis(after)));
+            relayed(&left, around(&right, |settings| settings.buffer = Some(buffer)), Ways::Both, stop).await
+        });
+        let given = right.given.lock().unwrap().clone();
+        let (said, undelivered) = (left.said.load(Ordering::Relaxed), report.left_to_right.undelivered);
+        prop_assert!(DATA.starts_with(&given), "in order, and once");
+        prop_assert_eq!(given.len() as u64, report.left_to_right.bytes);
+        prop_assert_eq!(said as u64, report.left_to_right.bytes + undelivered);
+        prop_assert_eq!(right.open() + left.open(), 0);
+        prop_assert_eq!(right.said.load(Ordering::Relaxed) as u64, report.right_to_left.bytes);
+        if stop_after.is_none() {
+            prop_assert_eq!(undelivered, 0);
+            prop_assert!(report.is_success(), "{:?}", report);
+        }
+    }
 }
 
 /// What is wrong with an address.
