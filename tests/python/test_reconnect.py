@@ -227,6 +227,33 @@ def test_a_connection_survives_the_restart_of_the_server(ferrule: Tool, free_por
     assert not done.level("E")
 
 
+def test_one_way_the_end_of_the_server_is_seen_before_anything_is_written(
+    ferrule: Tool, free_port: Port
+) -> None:
+    """Nothing is read, so no end is; and the first bytes written after it would be lost."""
+
+    def stands(near: int) -> bool:
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        established = "01"
+        return any(row[1].endswith(f":{near:04X}") and row[3] == established for row in rows)
+
+    with bound() as server:
+        server.listen()
+        there = server.getsockname()[1]
+        line = ferrule.start("-u", "-d", "-d", "STDIO", f"TCP:{LOOPBACK}:{there},reconnect")
+        with accepted(server) as first:
+            line.send(b"one")
+            assert read_exactly(first, 3) == b"one"
+            near = first.getpeername()[1]
+        wait_until(lambda: not stands(near), "the end of the connection")
+        line.send(b"two")
+        with accepted(server) as second:
+            assert read_exactly(second, 3) == b"two"
+            line.end_input()
+            assert read_all(second) == b""
+    assert line.wait().code == 0
+
+
 def test_a_unix_socket_is_tried_as_soon_as_it_is_there(
     ferrule: Tool, tmp_path: Path, free_port: Port
 ) -> None:

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -14,10 +15,11 @@ use super::Hold;
 use super::line::{KeptControl, KeptLine};
 use super::wakers::{End, Wakers};
 use crate::channel::pool::LARGE;
-use crate::channel::{Buffer, Channel, Source};
+use crate::channel::{Buffer, Channel, Sink, Source};
 use crate::endpoint::BoxFuture;
 use crate::error::system_message;
 use crate::line::State;
+use crate::sys;
 use crate::{notice, warning};
 
 /// A channel that held for so long, or from which a byte was read, was not in vain.
@@ -76,6 +78,11 @@ impl Open {
         });
         Self { channel, since: Instant::now(), useful: false, restoring }
     }
+
+    /// Whether the far end is gone, which nobody sees where nothing is read.
+    fn is_hung_up(&self) -> bool {
+        self.channel.sink.as_deref().and_then(Sink::port).is_some_and(|port| sys::fd::is_hung_up(port.as_fd()))
+    }
 }
 
 /// A channel that is waited for.
@@ -108,10 +115,15 @@ impl Shared {
 
     /// As [`Shared::poll_open`] for writing: the line has become what it was, and nothing that was kept is left.
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut Open>> {
+        let reads = self.hold.reads;
         loop {
             let Some(open) = ready!(self.poll_open(End::Sink, cx)) else { return Poll::Ready(None) };
             if open.restoring.is_some() {
                 return Poll::Pending;
+            }
+            if !reads && open.is_hung_up() {
+                self.lose(None);
+                continue;
             }
             match ready!(self.poll_deliver(cx)) {
                 Ok(()) => break,
