@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ferrule import addresses
     from ferrule._core import Flow as Flow
     from ferrule._core import Holder as Holder
+    from ferrule._core import Outages as Outages
     from ferrule._core import Port as Port
     from ferrule._core import Report as Report
     from ferrule._core import Running as Running
@@ -44,6 +45,7 @@ _HOMES = {
     "Holder": "_core",
     "OpenError": "errors",
     "OpenTimeoutError": "errors",
+    "Outages": "_core",
     "Port": "_core",
     "Relay": "relay",
     "RelayError": "errors",
@@ -68,6 +70,7 @@ __all__ = [
     "Holder",
     "OpenError",
     "OpenTimeoutError",
+    "Outages",
     "Port",
     "Relay",
     "RelayError",

@@ -11,6 +11,7 @@ from ferrule.errors import RelayError
 __all__ = [
     "Flow",
     "Holder",
+    "Outages",
     "Port",
     "Relay",
     "Report",
@@ -182,6 +183,26 @@ class Flow:
     def __hash__(self) -> int: ...
 
 @final
+class Outages:
+    """How often and how long addresses with ``reconnect`` were away."""
+
+    @property
+    def count(self) -> int:
+        """How often one was lost."""
+    @property
+    def seconds(self) -> float:
+        """How long all of them were away together; an outage counts once it is over."""
+    @property
+    def delivered(self) -> int:
+        """Bytes that were written meanwhile, kept, and delivered afterwards."""
+    @property
+    def discarded(self) -> int:
+        """Bytes that were written meanwhile and dropped, as ``hold_discard`` asks."""
+    def as_dict(self) -> dict[str, int | float]:
+        """Gives the same as a dict of numbers."""
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
 class Report:
     """What a relay did, or has done so far."""
 
@@ -197,6 +218,9 @@ class Report:
     @property
     def failed(self) -> int:
         """Sessions of a forking relay that ended with an error."""
+    @property
+    def outages(self) -> Outages:
+        """How often and how long addresses with ``reconnect`` were away."""
     @property
     def ended(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ferrule import _core
-from ferrule._core import Flow, Report, Running
+from ferrule._core import Flow, Outages, Report, Running
 from ferrule.address import Address
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ferrule.address import AddressLike
 
-__all__ = ["Flow", "Relay", "Report", "Running"]
+__all__ = ["Flow", "Outages", "Relay", "Report", "Running"]
 
 # Seconds a cancelled task gives what was read to be written.
 _GRACE = 0.1

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Beside, Port, Sink, Source};
+use super::{Beside, Port, Sink, Source, Unwritten};
 use crate::option::LineEnd;
 
 /// Turns the line ends of a channel into NL: CR becomes NL (`cr`), or every CR is dropped (`crnl`).
@@ -161,5 +161,68 @@ impl Sink for WriteLineEnds {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        // An error is the next write's as well.
+        if let Poll::Ready(Ok(())) = self.poll_drain(cx) {
+            self.inner.poll_beside(cx);
+        }
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        let mut unwritten = self.inner.give_up();
+        unwritten.lost += (self.converted.len() - self.written) as u64;
+        self.converted = Vec::new();
+        self.written = 0;
+        unwritten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::sync::{Arc, Mutex};
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes as many bytes as it has room for.
+    #[derive(Clone, Default)]
+    struct Narrow(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let (room, taken) = &mut *self.0.lock().unwrap();
+            let count = buf.len().min(*room);
+            *room -= count;
+            taken.extend(&buf[..count]);
+            if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Sink for Narrow {}
+
+    #[test]
+    fn what_was_converted_goes_on_though_nothing_else_is_written() {
+        let narrow = Narrow::default();
+        let mut sink = WriteLineEnds::new(Box::new(narrow.clone()), LineEnd::CrLf);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(Pin::new(&mut sink).poll_write(&mut cx, b"a\nb\n"), Poll::Ready(Ok(4))));
+        for (room, taken) in [(2, "a\r"), (3, "a\r\nb\r")] {
+            narrow.0.lock().unwrap().0 = room;
+            sink.poll_beside(&mut cx);
+            assert_eq!(narrow.0.lock().unwrap().1, taken.as_bytes());
+        }
+        assert_eq!(sink.give_up(), Unwritten { lost: 1, discarded: 0 });
+        assert_eq!(sink.give_up(), Unwritten::default());
     }
 }

@@ -13,6 +13,7 @@ mod memory;
 mod mirror;
 pub(crate) mod pool;
 mod port;
+pub mod reconnect;
 mod sit_out;
 mod tap;
 
@@ -100,6 +101,24 @@ pub trait Sink: AsyncWrite + Send + Sync + Unpin {
     fn in_messages(&self) -> bool {
         self.port().is_some_and(|port| port.class().keeps_boundaries())
     }
+
+    /// Sees to what is left to do with bytes that were taken before, while none are written. Errors are told by
+    /// the next write.
+    fn poll_beside(&mut self, _: &mut std::task::Context<'_>) {}
+
+    /// Drops what was taken and not passed on, and says how much that was; asked when a direction is over.
+    fn give_up(&mut self) -> Unwritten {
+        Unwritten::default()
+    }
+}
+
+/// Bytes a sink has taken that never got anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unwritten {
+    /// They should have.
+    pub lost: u64,
+    /// They were dropped because the user wants them to be (`hold-discard`).
+    pub discarded: u64,
 }
 
 /// A program or the like that lives as long as its channel.
@@ -342,5 +361,13 @@ impl Sink for Box<dyn Sink> {
 
     fn in_messages(&self) -> bool {
         (**self).in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) {
+        (**self).poll_beside(cx);
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        (**self).give_up()
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Beside, Port, Sink, Source};
+use super::{Beside, Port, Sink, Source, Unwritten};
 
 /// Pause between attempts while the slave is closed.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -123,5 +123,13 @@ impl<T: Sink> Sink for SitOut<T> {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        self.inner.poll_beside(cx);
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        self.inner.give_up()
     }
 }

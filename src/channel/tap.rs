@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Port, Sink, Source};
+use super::{Port, Sink, Source, Unwritten};
 
 /// Is shown each block once, as it is about to be written.
 pub trait Tap: Send + Sync {
@@ -80,6 +80,14 @@ impl Sink for Tapped<Box<dyn Sink>> {
 
     fn in_messages(&self) -> bool {
         self.inner.in_messages()
+    }
+
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        self.inner.poll_beside(cx);
+    }
+
+    fn give_up(&mut self) -> Unwritten {
+        self.inner.give_up()
     }
 }
 

@@ -92,6 +92,10 @@ impl Connect for File {
     fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
         Box::pin(self.open(context))
     }
+
+    fn appears_at(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
 }
 
 impl File {
@@ -127,7 +131,9 @@ impl File {
             Manner::Any if access != OFlag::O_RDONLY => access | OFlag::O_APPEND,
             Manner::Open | Manner::Any => access,
         };
-        OFlag::from_bits_retain(self.options.open_flags(base.bits()))
+        // A hang-up of the controlling terminal would end the process with SIGHUP.
+        let held = if self.options.settings.reconnect.on { OFlag::O_NOCTTY } else { OFlag::empty() };
+        OFlag::from_bits_retain(self.options.open_flags((base | held).bits()))
     }
 }
 

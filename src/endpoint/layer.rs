@@ -1,8 +1,9 @@
 //! Layers: protocols between a channel and the relay, around whatever a kind opens.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Accept, Bind, BoxFuture, Connect, Context, Kind, Opener, Request, telnet};
+use super::{Accept, Bind, BoxFuture, Connect, Context, Kind, Opener, Request, reconnect, telnet};
 use crate::channel::Channel;
 use crate::error::Result;
 use crate::option::Settings;
@@ -23,10 +24,11 @@ pub(super) fn prepare(kind: &Kind, settings: &mut Settings) {
 
 /// The opener of a kind with the layers the options ask for around it, the outermost last.
 pub(super) fn around(opener: Opener, request: &Request<'_>) -> Result<Opener> {
-    Ok(match telnet::layer(&opener, request)? {
+    let opener = match telnet::layer(&opener, request)? {
         Some(layer) => over(opener, layer),
         None => opener,
-    })
+    };
+    reconnect::around(opener, request)
 }
 
 /// An opener whose channels `layer` takes over.
@@ -48,6 +50,10 @@ impl Connect for Over<Arc<dyn Connect>> {
             let channel = self.inner.connect(context).await?;
             self.layer.connected(channel, context).await
         })
+    }
+
+    fn appears_at(&self) -> Option<&Path> {
+        self.inner.appears_at()
     }
 }
 

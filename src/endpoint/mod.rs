@@ -6,6 +6,7 @@
 mod abstract_unix;
 mod accept_fd;
 mod access;
+mod appearance;
 mod file;
 pub mod identity;
 mod inet;
@@ -16,6 +17,7 @@ mod pipe;
 mod plan;
 mod program;
 pub mod pty;
+mod reconnect;
 mod resolve;
 mod rfc2217;
 mod rfc2217_client;
@@ -36,10 +38,12 @@ mod unix_path;
 mod unlink;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::channel::Channel;
+use crate::channel::reconnect::OutageTally;
 use crate::error::Result;
 use crate::log::Log;
 use crate::option::{Groups, Options};
@@ -167,13 +171,22 @@ pub struct Context {
     pub other: Option<(std::os::fd::RawFd, std::os::fd::RawFd)>,
     /// Where listeners say what they listen on.
     pub listening: Arc<Listening>,
+    /// Where it is counted that a channel was away (`reconnect`).
+    pub outages: Arc<OutageTally>,
 }
 
 impl Context {
     /// What is known before anything was opened: where events go.
     #[must_use]
     pub fn new(log: Log) -> Self {
-        Self { log, environment: Arc::default(), environment_wanted: false, other: None, listening: Arc::default() }
+        Self {
+            log,
+            environment: Arc::default(),
+            environment_wanted: false,
+            other: None,
+            listening: Arc::default(),
+            outages: Arc::default(),
+        }
     }
 }
 
@@ -205,6 +218,12 @@ pub enum Opener {
 pub trait Connect: Send + Sync {
     /// One attempt; `retry` and `interval` are the relay's. Cancel safe: dropping the future closes all.
     fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>>;
+
+    /// The name in the file system whose appearance means that another attempt may succeed: that of a device,
+    /// or of a directory where anything new may be it.
+    fn appears_at(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Opens something that channels are accepted from.

@@ -275,6 +275,13 @@ impl Connect for Client {
             connect(&self.place, self.local.as_ref(), self.types, &self.options, context).await
         })
     }
+
+    fn appears_at(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Path(path) => Some(path),
+            Place::Abstract(_) => None,
+        }
+    }
 }
 
 /// Connects; the next type is tried when the socket there is of another one.

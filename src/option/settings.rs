@@ -31,6 +31,8 @@ pub struct Settings {
     pub serial: SerialSettings,
     /// Telnet and RFC 2217.
     pub telnet: TelnetSettings,
+    /// Channels that are opened again when they end.
+    pub reconnect: ReconnectSettings,
     /// Opening and connecting do not wait: a FIFO is opened without a peer, a connection is relayed before
     /// it stands.
     pub nonblock: bool,
@@ -423,4 +425,19 @@ pub struct TelnetSettings {
     pub rfc2217: Option<Option<TelnetRole>>,
     /// The line gets its settings back when its last client leaves.
     pub restore_line: Option<bool>,
+}
+
+/// Channels that are opened again when they end.
+#[derive(Debug, Clone, Default)]
+pub struct ReconnectSettings {
+    /// They are.
+    pub on: bool,
+    /// The longest pause between two attempts.
+    pub longest: Option<Duration>,
+    /// How long the other side is held meanwhile; for ever when `None`.
+    pub hold: Option<Duration>,
+    /// How many bytes are kept meanwhile.
+    pub buffer: Option<usize>,
+    /// What is written meanwhile is dropped.
+    pub discard: bool,
 }

@@ -51,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use super::relay::{Relay, Running};
     #[pymodule_export]
-    use super::report::{Flow, Report};
+    use super::report::{Flow, Outages, Report};
     #[pymodule_export]
     use super::text::{compose, parse, quote};
 

@@ -44,6 +44,45 @@ impl Flow {
     }
 }
 
+/// How often and how long addresses with `reconnect` were away.
+#[pyclass(frozen, eq, get_all, module = "ferrule._core")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outages {
+    /// How often one was lost.
+    count: u64,
+    /// How long all of them were away together, in seconds; an outage counts once it is over.
+    seconds: f64,
+    /// Bytes that were written meanwhile, kept, and delivered afterwards.
+    delivered: u64,
+    /// Bytes that were written meanwhile and dropped, as `hold-discard` asks.
+    discarded: u64,
+}
+
+impl From<relay::Outages> for Outages {
+    fn from(outages: relay::Outages) -> Self {
+        let relay::Outages { count, away, delivered, discarded } = outages;
+        Self { count, seconds: away.as_secs_f64(), delivered, discarded }
+    }
+}
+
+#[pymethods]
+impl Outages {
+    fn __repr__(&self) -> String {
+        let Self { count, seconds, delivered, discarded } = self;
+        format!("Outages(count={count}, seconds={seconds:.3}, delivered={delivered}, discarded={discarded})")
+    }
+
+    /// The same as a dict of numbers.
+    fn as_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("count", self.count)?;
+        dict.set_item("seconds", self.seconds)?;
+        dict.set_item("delivered", self.delivered)?;
+        dict.set_item("discarded", self.discarded)?;
+        Ok(dict)
+    }
+}
+
 /// What a relay did, or has done so far.
 #[pyclass(frozen, module = "ferrule._core")]
 #[derive(Debug)]
@@ -88,6 +127,12 @@ impl Report {
     #[getter]
     fn failed(&self) -> u64 {
         self.report.failed
+    }
+
+    /// How often and how long addresses with `reconnect` were away.
+    #[getter]
+    fn outages(&self) -> Outages {
+        self.report.outages.into()
     }
 
     /// Why the relay ended: `running`, `finished`, `half-close`, `idle`, `nobody-came`, `stopped`, `failed`.
@@ -137,6 +182,7 @@ impl Report {
         dict.set_item("right_to_left", self.right_to_left().as_dict(py)?)?;
         dict.set_item("sessions", self.sessions())?;
         dict.set_item("failed", self.failed())?;
+        dict.set_item("outages", self.outages().as_dict(py)?)?;
         dict.set_item("ended", self.ended())?;
         dict.set_item("error", self.report.error.as_ref().map(ToString::to_string))?;
         dict.set_item("duration", self.duration())?;

@@ -219,6 +219,7 @@ fn so_far(totals: &Totals) -> Report {
         right_to_left: totals.right_to_left.flow(),
         sessions: totals.sessions.load(Ordering::Relaxed),
         failed: totals.failed.load(Ordering::Relaxed),
+        outages: totals.outages.sum(),
         ..Report::default()
     }
 }

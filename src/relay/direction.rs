@@ -98,8 +98,11 @@ impl Direction {
     pub fn poll(&mut self, cx: &mut Context<'_>, tally: &Tally, turns: &Arc<Turns>) -> Poll<()> {
         loop {
             let polled = self.poll_steps(cx, tally, turns);
-            // A source that is being read sees to what travels beside its bytes then.
+            // A source that is being read sees to what travels beside its bytes then; so does a sink.
             let waits_to_write = polled.is_pending() && (self.held.len() > 0 || self.state != State::Moving);
+            if polled.is_pending() && !waits_to_write {
+                self.sink.poll_beside(cx);
+            }
             if !waits_to_write || self.source.poll_beside(cx) == Beside::Nothing {
                 return polled;
             }
@@ -168,15 +171,25 @@ impl Direction {
         self.sink.connection()
     }
 
-    /// Gives up: what is held is counted as undelivered.
+    /// Gives up: what is held is counted as undelivered, and so is what the sink could not pass on.
     pub fn abandon(&mut self, tally: &Tally) {
+        self.drop_held(tally);
+        let unwritten = self.sink.give_up();
+        let never_written = unwritten.lost + unwritten.discarded;
+        self.flow.bytes = self.flow.bytes.saturating_sub(never_written);
+        self.flow.undelivered += unwritten.lost;
+        tally.take_back(never_written);
+        tally.lose(unwritten.lost);
+        self.ticket = None;
+        self.state = State::Done;
+    }
+
+    fn drop_held(&mut self, tally: &Tally) {
         let ahead = self.source.ahead();
         let lost = (std::mem::take(&mut self.held).len() + ahead.saturating_sub(self.given_up)) as u64;
         self.given_up = ahead;
         self.flow.undelivered += lost;
         tally.lose(lost);
-        self.ticket = None;
-        self.state = State::Done;
     }
 
     /// Whether it came to its end.
@@ -215,7 +228,7 @@ impl Direction {
     }
 
     fn fail(&mut self, phase: Phase, error: io::Error, tally: &Tally) {
-        self.abandon(tally);
+        self.drop_held(tally);
         let broken = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
         self.cool = self.cool_write && broken && phase == Phase::Write;
         self.reset = phase == Phase::Read && self.source.connection().is_some_and(|port| port.class().is_socket());

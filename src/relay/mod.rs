@@ -25,6 +25,8 @@ pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
+pub use crate::channel::reconnect::Outages;
+
 use crate::channel::Tap;
 use crate::endpoint::{Listening, Plan};
 use crate::log::Log;

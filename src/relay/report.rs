@@ -1,8 +1,10 @@
 //! What was moved, what was not, who ended it and why.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::channel::reconnect::{OutageTally, Outages};
 use crate::error::Error;
 
 /// One direction.
@@ -47,6 +49,8 @@ pub struct Report {
     pub sessions: u64,
     /// Sessions that ended with an error.
     pub failed: u64,
+    /// How often and how long channels with `reconnect` were away.
+    pub outages: Outages,
     /// Why it ended.
     pub ended: Ended,
     /// The first error.
@@ -83,6 +87,13 @@ impl Tally {
         self.blocks.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts bytes as not written after all.
+    pub fn take_back(&self, bytes: u64) {
+        let less = |written: u64| Some(written.saturating_sub(bytes));
+        // It never says no.
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Counts bytes that were read but not written.
     pub fn lose(&self, bytes: u64) {
         self.undelivered.fetch_add(bytes, Ordering::Relaxed);
@@ -117,4 +128,6 @@ pub struct Totals {
     pub active: AtomicU64,
     /// Sessions that failed.
     pub failed: AtomicU64,
+    /// Channels that were away.
+    pub outages: Arc<OutageTally>,
 }

@@ -75,6 +75,7 @@ impl Relay {
             right_to_left: totals.right_to_left.flow(),
             sessions: totals.sessions.load(Ordering::Relaxed),
             failed: totals.failed.load(Ordering::Relaxed),
+            outages: totals.outages.sum(),
             ended: served.ended,
             error: served.error,
             duration: begun.elapsed(),
@@ -138,6 +139,7 @@ impl Relay {
             environment,
             environment_wanted,
             listening: Arc::clone(&self.listening),
+            outages: Arc::clone(&self.totals.outages),
             ..Context::new(self.log.clone())
         }
     }

@@ -8,17 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from lines import LOG_LINE, Tool
-from peers import echo, listening
+from devices import Plug, taken_from
+from lines import LOG_LINE, Tool, wait_until
+from peers import dial, echo, greet, listening, read_exactly
 from recipes import ROOT, Block, Recipe, Scenarios, Stage, name_of
 
 PYTHON = "docs/python.md"
 COMMAND_LINE = "docs/command-line.md"
+RECONNECTING = "docs/reconnecting.md"
 PAGES = (
     PYTHON,
     COMMAND_LINE,
     "docs/differences.md",
     "docs/index.md",
+    RECONNECTING,
     "docs/performance.md",
     "docs/glossary.md",
 )
@@ -145,6 +148,57 @@ def log_lines_look_like_this(stage: Stage) -> None:
     assert all(shown)
     wanted = [(match["program"], match["level"], numbered(match["text"])) for match in shown if match]
     assert [(line.program, line.level, numbered(line.text)) for line in done.log] == wanted
+
+
+@scenarios(RECONNECTING, "A serial port that may be unplugged")
+def serial_port_is_unplugged(stage: Stage) -> None:
+    plug = Plug(stage.path("/dev/ttyUSB0"))
+    try:
+        line, port = stage.listen(4000)
+        with dial(port) as client:
+            client.sendall(b"before")
+            assert plug.read(6) == b"before"
+            plug.out()
+            line.wait_for_log("device gone, waiting")
+            client.sendall(b"meanwhile")
+            plug.back()
+            assert plug.read(9) == b"meanwhile"
+        assert line.wait().code == 0
+    finally:
+        plug.out()
+
+
+@scenarios(RECONNECTING, "A connection that survives the restart of the server")
+def server_is_restarted(stage: Stage) -> None:
+    first = stage.serve(5432, greet(b"first"))
+    line, port = stage.listen(8080)
+    with dial(port) as client:
+        assert read_exactly(client, 5) == b"first"
+        first.close()
+        stage.serve(5432, greet(b"second"))
+        assert read_exactly(client, 6) == b"second"
+        line.wait_for_log("N TCP:.*: back after")
+    line.terminate()
+
+
+@scenarios(RECONNECTING, "What is told")
+def what_is_told(stage: Stage) -> None:
+    """The address of the first recipe, and the words of the log."""
+    plug = Plug(stage.path("/dev/ttyUSB0"))
+    lost, back = (stage.placed(text) for text in stage.recipe.blocks[0].text.splitlines())
+    address = lost.removeprefix("W ").rpartition(": ")[0]
+    try:
+        line = stage.start(f"ferrule -d -d STDIO {address}")
+        line.wait_for_log("starting data transfer")
+        plug.out()
+        line.wait_for_log(re.escape(lost))
+        line.send(b"17 bytes are kept")
+        wait_until(lambda: taken_from(line), "the bytes to be read")
+        plug.back()
+        line.wait_for_log(re.sub(r"\d\\.\d+", r"\\d\\.\\d+", re.escape(back)))
+        line.terminate()
+    finally:
+        plug.out()
 
 
 def numbered(text: str) -> str:
