@@ -136,8 +136,7 @@ impl Direction {
 
     /// Reads no more than what has arrived; that, and what is held, is still written.
     pub fn stop_reading(&mut self) {
-        let sizable = self.source.port().filter(|port| !matches!(port.class(), Class::File | Class::Device));
-        let waiting = sizable.and_then(|port| sys::fd::bytes_waiting(port.as_fd()).ok()).unwrap_or(0);
+        let waiting = self.source.arrived();
         self.last_bytes = Some(waiting);
         self.ended |= waiting == 0;
     }
@@ -160,11 +159,16 @@ impl Direction {
         self.sink.port()
     }
 
-    /// Gives up: what is held is counted as undelivered.
+    /// Gives up: what is held is counted as undelivered, or as discarded when others have got it.
     pub fn abandon(&mut self, tally: &Tally) {
         let lost = std::mem::take(&mut self.held).len() as u64;
-        self.flow.undelivered += lost;
-        tally.lose(lost);
+        if self.source.is_shared() {
+            self.flow.discarded += lost;
+            tally.discard(lost);
+        } else {
+            self.flow.undelivered += lost;
+            tally.lose(lost);
+        }
         self.state = State::Done;
     }
 

@@ -1,11 +1,12 @@
 //! Serving the two endpoints: one session, or with fork any number of them, max-children at one time.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::Relay;
@@ -16,7 +17,7 @@ use super::stop::{Stop, Stopping};
 use crate::channel::{Attached, Channel};
 use crate::endpoint::{Context, Endpoint, Plan, Planned};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::option::Groups;
+use crate::option::{Busy, Groups};
 use crate::{failure, info, notice, warning};
 
 /// Forked sessions that have ended are collected when this many are waiting.
@@ -26,11 +27,29 @@ const COLLECT: usize = 64;
 #[derive(Default)]
 struct Sessions {
     tasks: JoinSet<Outcome>,
+    /// Those that may have to make room for another one, the oldest first.
+    movable: VecDeque<(AbortHandle, Stop)>,
     /// The first error of a session.
     error: Option<Error>,
 }
 
+/// How serving many is stopped: what is accepted from, and what was accepted.
+#[derive(Clone, Copy)]
+pub(super) struct Stops<'a> {
+    pub accepting: &'a Stop,
+    pub sessions: &'a Stop,
+}
+
 impl Sessions {
+    /// Stops the one that is served longest.
+    fn stop_oldest(&mut self) {
+        while let Some((task, stop)) = self.movable.pop_front() {
+            if !task.is_finished() {
+                return stop.stop();
+            }
+        }
+    }
+
     fn note(&mut self, joined: std::result::Result<Outcome, tokio::task::JoinError>) {
         let error = match joined {
             Ok(outcome) => outcome.error,
@@ -156,8 +175,17 @@ impl Relay {
 
     /// The first address: a single channel, or one after the other.
     async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
+        if let Some(sharing) = self.sharing() {
+            return match sharing {
+                Ok(sharing) => Box::pin(self.serve_hub(sharing, context, stop)).await,
+                Err(error) => failed(error),
+            };
+        }
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_right).await,
+            Some(endpoint) => {
+                let stops = Stops { accepting: stop, sessions: stop };
+                self.serve_many(endpoint, context, stops, Self::serve_right).await
+            }
             None => match until_stopped(open_once(&self.left, context), stop).await {
                 Ok(channel) => Arc::clone(self).serve_right(channel, context.clone(), stop.clone()).await,
                 Err(ending) => ending,
@@ -204,7 +232,7 @@ impl Relay {
                 }
             }
         };
-        self.serve_many(endpoint, context, stop, serve).await
+        self.serve_many(endpoint, context, Stops { accepting: stop, sessions: stop }, serve).await
     }
 
     /// Completes the context for the second address: children learn about the peer of the first.
@@ -218,18 +246,18 @@ impl Relay {
     }
 
     /// Accepts or connects again and again; each channel is served by a task of its own.
-    async fn serve_many<S, F>(
+    pub(super) async fn serve_many<S, F>(
         self: &Arc<Self>,
         endpoint: &Endpoint,
         context: &Context,
-        stop: &Stop,
+        stops: Stops<'_>,
         serve: S,
     ) -> Outcome
     where
         S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F + Clone + Send + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let mut sessions = Sessions::default();
+        let (mut sessions, stop) = (Sessions::default(), stops.accepting);
         let mut child = context.clone();
         child.log = context.log.lowered(life(endpoint).children_shutup);
         let mut channels = match until_stopped(Channels::open(endpoint, context), stop).await {
@@ -255,9 +283,20 @@ impl Relay {
                     self.totals.failed.fetch_add(1, Ordering::Relaxed);
                     failure!(child.log, "{}", error.line());
                 }
-                Ok(channel) => {
-                    sessions.tasks.spawn(Arc::clone(self).forked(serve.clone(), channel, child.clone(), stop.clone()));
-                }
+                Ok(channel) => match until_stopped(room(&mut sessions, endpoint, context), stop).await {
+                    Ok(true) => {
+                        let kicks = life(endpoint).busy == Some(Busy::Kick);
+                        let stop = if kicks { stops.sessions.child() } else { stops.sessions.clone() };
+                        let session = Arc::clone(self).forked(serve.clone(), channel, child.clone(), stop.clone());
+                        let task = sessions.tasks.spawn(session);
+                        if kicks {
+                            sessions.movable.retain(|(task, _)| !task.is_finished());
+                            sessions.movable.push_back((task, stop));
+                        }
+                    }
+                    Ok(false) => {}
+                    Err(ending) => break ending,
+                },
                 Err(ending) => break ending,
             }
         };
@@ -305,7 +344,13 @@ impl Relay {
     }
 
     /// One session.
-    async fn session(&self, left: Box<Channel>, right: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
+    pub(super) async fn session(
+        &self,
+        left: Box<Channel>,
+        right: Box<Channel>,
+        context: &Context,
+        stop: &Stop,
+    ) -> Outcome {
         self.totals.sessions.fetch_add(1, Ordering::Relaxed);
         let _active = Active::new(&self.totals.active);
         self.log.started();
@@ -340,8 +385,10 @@ fn settings_of(plan: &Plan) -> crate::option::Settings {
 
 /// Waits while `max-children` sessions are under way.
 async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<()> {
-    let Some(most) = life(endpoint).max_children else { return Ok(()) };
-    while sessions.tasks.len() >= most.max(1) {
+    let Some(most) = life(endpoint).most().filter(|_| matches!(life(endpoint).busy, None | Some(Busy::Wait))) else {
+        return Ok(());
+    };
+    while sessions.tasks.len() >= most {
         notice!(context.log, "max-children reached: all {most} maxchildren are active, waiting");
         if let Some(joined) = sessions.tasks.join_next().await {
             sessions.note(joined);
@@ -350,8 +397,26 @@ async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Contex
     Ok(())
 }
 
+/// Whether a client that was accepted can be served; makes the one that is served longest go, if need be.
+async fn room(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<bool> {
+    sessions.collect();
+    let Some(most) = life(endpoint).most().filter(|most| sessions.tasks.len() >= *most) else { return Ok(true) };
+    if life(endpoint).busy != Some(Busy::Kick) {
+        warning!(context.log, "refusing the client: {most} are served, and max-children allows no more");
+        return Ok(false);
+    }
+    notice!(context.log, "closing the oldest of {most} clients for a new one");
+    sessions.stop_oldest();
+    while sessions.tasks.len() >= most {
+        if let Some(joined) = sessions.tasks.join_next().await {
+            sessions.note(joined);
+        }
+    }
+    Ok(true)
+}
+
 /// What `work` gives, or how the relay ends when it fails or `stop` comes first.
-async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) -> std::result::Result<T, Outcome> {
+pub(super) async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) -> std::result::Result<T, Outcome> {
     tokio::select! {
         biased;
         done = work => done.map_err(failed),
@@ -380,7 +445,7 @@ async fn until_drained<T>(
 }
 
 /// How the relay ends when an endpoint could not be opened. Nobody coming in time is no failure.
-fn failed(error: Error) -> Outcome {
+pub(super) fn failed(error: Error) -> Outcome {
     if error.kind() == ErrorKind::Timeout && error.phase() == Phase::Accept {
         return Outcome { ended: Ended::NobodyCame, ..Outcome::default() };
     }
