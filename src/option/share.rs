@@ -30,8 +30,7 @@ fn share(settings: &mut Settings, value: &Value) -> Result<(), String> {
 }
 
 fn access(settings: &mut Settings, value: &Value) -> Result<(), String> {
-    let choices =
-        [("ro", ShareAccess::ReadOnly), ("rw", ShareAccess::ReadWrite), ("lease", ShareAccess::Lease)];
+    let choices = [("ro", ShareAccess::ReadOnly), ("rw", ShareAccess::ReadWrite), ("lease", ShareAccess::Lease)];
     shared(settings).access = choice(value, &choices)?;
     Ok(())
 }

@@ -416,7 +416,10 @@ async fn room(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -
 }
 
 /// What `work` gives, or how the relay ends when it fails or `stop` comes first.
-pub(super) async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) -> std::result::Result<T, Outcome> {
+pub(super) async fn until_stopped<T>(
+    work: impl Future<Output = Result<T>>,
+    stop: &Stop,
+) -> std::result::Result<T, Outcome> {
     tokio::select! {
         biased;
         done = work => done.map_err(failed),

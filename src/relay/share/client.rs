@@ -80,8 +80,8 @@ impl AsyncRead for ClientSource {
 }
 
 impl Source for ClientSource {
-    fn poll_beside(&mut self, _: &mut Context<'_>) -> Beside {
-        self.place.hub.beside(self.place.client)
+    fn poll_beside(&mut self, cx: &mut Context<'_>) -> Beside {
+        self.place.hub.poll_beside(self.place.client, cx)
     }
 
     fn has_unread(&self) -> bool {

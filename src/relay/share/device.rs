@@ -56,8 +56,11 @@ impl Device {
             flipped: sharing.flipped,
         };
         // What goes one way only is not read here for nobody.
-        let (unread, unwritten) =
-            if sharing.flipped { (Ways::RightToLeft, Ways::LeftToRight) } else { (Ways::LeftToRight, Ways::RightToLeft) };
+        let (unread, unwritten) = if sharing.flipped {
+            (Ways::RightToLeft, Ways::LeftToRight)
+        } else {
+            (Ways::LeftToRight, Ways::RightToLeft)
+        };
         let mut sink = channel.take_sink(&[]);
         if settings.ways == unread {
             channel.source = None;

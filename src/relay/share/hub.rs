@@ -85,6 +85,8 @@ struct Seat {
     descriptor: i32,
     /// Whoever reads for it.
     waker: Option<Waker>,
+    /// The same, while it cannot read since it has still to write.
+    stuck: Option<Waker>,
     /// Closes it.
     stop: Stop,
     /// Those who watch the line for it.
@@ -115,7 +117,13 @@ pub enum Read {
 
 impl Hub {
     /// Joins nobody yet to `device`, whose sink goes into the hub.
-    pub fn new(manner: Manner, device: &mut Channel, sink: Option<Box<dyn Sink>>, totals: Arc<Totals>, log: Log) -> Self {
+    pub fn new(
+        manner: Manner,
+        device: &mut Channel,
+        sink: Option<Box<dyn Sink>>,
+        totals: Arc<Totals>,
+        log: Log,
+    ) -> Self {
         let ShareSettings { queue, replay, .. } = manner.settings;
         Self {
             state: Mutex::new(State { backlog: Backlog::new(queue, replay), ..State::default() }),
@@ -334,9 +342,14 @@ impl Hub {
     }
 
     /// Whether a client has dropped what it was said so far.
-    pub fn beside(&self, client: u64) -> Beside {
-        let purges = self.lock().seats.get_mut(&client).is_some_and(|seat| std::mem::take(&mut seat.purges));
-        if purges { Beside::Purge } else { Beside::Nothing }
+    pub fn poll_beside(&self, client: u64, cx: &Context<'_>) -> Beside {
+        let mut state = self.lock();
+        let Some(seat) = state.seats.get_mut(&client) else { return Beside::Nothing };
+        if std::mem::take(&mut seat.purges) {
+            return Beside::Purge;
+        }
+        seat.stuck = Some(cx.waker().clone());
+        Beside::Nothing
     }
 
     /// Bytes that wait for a client.
@@ -350,7 +363,7 @@ impl Hub {
         let purged = state.backlog.clear(client);
         if let Some(seat) = state.seats.get_mut(&client) {
             seat.purges = true;
-            wake(&mut seat.waker);
+            wake(&mut seat.stuck);
         }
         wake(&mut state.pump);
         drop(state);
@@ -403,7 +416,9 @@ impl Hub {
         let name = seat.name(client);
         drop(state);
         match holder {
-            Some(holder) => warning!(self.log, "{name} may not write while client {holder} does: its bytes are dropped"),
+            Some(holder) => {
+                warning!(self.log, "{name} may not write while client {holder} does: its bytes are dropped")
+            }
             None => warning!(self.log, "{name} may not write (share-access=ro): its bytes are dropped"),
         }
     }
@@ -448,6 +463,7 @@ impl Seat {
         Self {
             descriptor,
             waker: None,
+            stuck: None,
             stop,
             watchers: Arc::default(),
             missed: 0,

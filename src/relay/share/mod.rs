@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 use device::{Board, Device};
 
+use super::Relay;
 use super::open::life;
 use super::report::Ended;
 use super::serve::{Stops, until_stopped};
 use super::session::Outcome;
 use super::stop::{Stop, Stopping};
-use super::Relay;
 use crate::channel::Channel;
 use crate::endpoint::{Context, Endpoint, Plan};
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -49,7 +49,8 @@ impl Sharing<'_> {
 impl Relay {
     /// Whether one address shares the other, and which; an error if that cannot be.
     pub(super) fn sharing(&self) -> Option<Result<Sharing<'_>>> {
-        let shares = |plan: &'_ Plan| plan.single().is_some_and(|endpoint| endpoint.options.settings.share.opened.is_some());
+        let shares =
+            |plan: &'_ Plan| plan.single().is_some_and(|endpoint| endpoint.options.settings.share.opened.is_some());
         let (plan, device, flipped) = match (shares(&self.left), shares(&self.right)) {
             (false, false) => return None,
             (true, _) => (&self.left, &self.right, false),
