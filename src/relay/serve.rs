@@ -38,6 +38,15 @@ struct Sessions {
 pub(super) struct Stops<'a> {
     pub accepting: &'a Stop,
     pub sessions: &'a Stop,
+    /// Ends a session nobody would miss; false if there is none.
+    pub dismiss: &'a (dyn Fn() -> bool + Send + Sync),
+}
+
+impl<'a> Stops<'a> {
+    /// All is stopped at the same time.
+    fn both(stop: &'a Stop) -> Self {
+        Self { accepting: stop, sessions: stop, dismiss: &|| false }
+    }
 }
 
 impl Sessions {
@@ -182,10 +191,7 @@ impl Relay {
             };
         }
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => {
-                let stops = Stops { accepting: stop, sessions: stop };
-                self.serve_many(endpoint, context, stops, Self::serve_right).await
-            }
+            Some(endpoint) => self.serve_many(endpoint, context, Stops::both(stop), Self::serve_right).await,
             None => match until_stopped(open_once(&self.left, context), stop).await {
                 Ok(channel) => Arc::clone(self).serve_right(channel, context.clone(), stop.clone()).await,
                 Err(ending) => ending,
@@ -232,7 +238,7 @@ impl Relay {
                 }
             }
         };
-        self.serve_many(endpoint, context, Stops { accepting: stop, sessions: stop }, serve).await
+        self.serve_many(endpoint, context, Stops::both(stop), serve).await
     }
 
     /// Completes the context for the second address: children learn about the peer of the first.
@@ -283,7 +289,7 @@ impl Relay {
                     self.totals.failed.fetch_add(1, Ordering::Relaxed);
                     failure!(child.log, "{}", error.line());
                 }
-                Ok(channel) => match until_stopped(room(&mut sessions, endpoint, context), stop).await {
+                Ok(channel) => match until_stopped(room(&mut sessions, endpoint, context, stops), stop).await {
                     Ok(true) => {
                         let kicks = life(endpoint).busy == Some(Busy::Kick);
                         let stop = if kicks { stops.sessions.child() } else { stops.sessions.clone() };
@@ -398,15 +404,24 @@ async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Contex
 }
 
 /// Whether a client that was accepted can be served; makes the one that is served longest go, if need be.
-async fn room(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<bool> {
-    sessions.collect();
-    let Some(most) = life(endpoint).most().filter(|most| sessions.tasks.len() >= *most) else { return Ok(true) };
-    if life(endpoint).busy != Some(Busy::Kick) {
-        warning!(context.log, "refusing the client: {most} are served, and max-children allows no more");
-        return Ok(false);
+async fn room(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context, stops: Stops<'_>) -> Result<bool> {
+    let Some(most) = life(endpoint).most() else { return Ok(true) };
+    if sessions.tasks.len() >= most {
+        // Whoever went before this one came has its turn to notice that.
+        tokio::task::yield_now().await;
+        sessions.collect();
     }
-    notice!(context.log, "closing the oldest of {most} clients for a new one");
-    sessions.stop_oldest();
+    if sessions.tasks.len() < most {
+        return Ok(true);
+    }
+    if !(stops.dismiss)() {
+        if life(endpoint).busy != Some(Busy::Kick) {
+            warning!(context.log, "refusing the client: {most} are served, and max-children allows no more");
+            return Ok(false);
+        }
+        notice!(context.log, "closing the oldest of {most} clients for a new one");
+        sessions.stop_oldest();
+    }
     while sessions.tasks.len() >= most {
         if let Some(joined) = sessions.tasks.join_next().await {
             sessions.note(joined);

@@ -30,10 +30,11 @@ impl Drop for Place {
     }
 }
 
-/// The shared channel for one client, whose own channel is prepared for it. `stop` closes the client.
-pub fn channel(hub: &Arc<Hub>, client: &mut Channel, stop: Stop) -> Channel {
+/// The shared channel for one client, whose own channel is prepared for it. Its number is one no other client
+/// has; `stop` closes it.
+pub fn channel(hub: &Arc<Hub>, client: &mut Channel, number: u64, stop: Stop) -> Channel {
     let (read, write) = client.descriptors();
-    let number = hub.join(if read < 0 { write } else { read }, stop);
+    hub.join(number, if read < 0 { write } else { read }, stop);
     let place = Arc::new(Place { hub: Arc::clone(hub), client: number });
     // Clients come and go as they like.
     client.cool_write = true;

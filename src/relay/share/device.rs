@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -114,16 +115,14 @@ impl Device {
 }
 
 /// Where sessions find the device; opens it with the first of them if nobody has before.
+#[derive(Default)]
 pub struct Board {
     current: tokio::sync::Mutex<Weak<Device>>,
+    /// Clients so far, over all devices.
+    clients: AtomicU64,
 }
 
 impl Board {
-    /// A board without a device.
-    pub fn new() -> Self {
-        Self { current: tokio::sync::Mutex::default() }
-    }
-
     /// The device that is open, or else a new one.
     pub async fn enter(&self, relay: &Arc<Relay>, context: &Context) -> Result<Arc<Device>> {
         let Some(sharing) = relay.sharing().transpose()? else {
@@ -161,7 +160,8 @@ impl Board {
             Err(ending) => return ending,
         };
         let stop = stop.child();
-        let mut right = Box::new(client::channel(&device.hub, &mut left, stop.clone()));
+        let number = self.clients.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut right = Box::new(client::channel(&device.hub, &mut left, number, stop.clone()));
         if device.hub.manner.flipped {
             std::mem::swap(&mut left, &mut right);
         }

@@ -59,8 +59,6 @@ pub struct Hub {
 struct State {
     backlog: Backlog,
     seats: BTreeMap<u64, Seat>,
-    /// The number of the last client.
-    last: u64,
     lease: Option<Lease>,
     /// The device says nothing more.
     is_over: bool,
@@ -97,8 +95,8 @@ struct Seat {
     refused: u64,
     /// It does not keep up.
     is_late: bool,
-    /// It is being closed.
-    is_kicked: bool,
+    /// It is told nothing more.
+    is_dismissed: bool,
     /// Its data has ended.
     has_ended: bool,
     /// It wants nothing of what was said so far.
@@ -171,17 +169,14 @@ impl Hub {
 
     // Clients
 
-    /// A further client; gives its number.
-    pub fn join(&self, descriptor: i32, stop: Stop) -> u64 {
+    /// A further client, by a number no other one ever had.
+    pub fn join(&self, client: u64, descriptor: i32, stop: Stop) {
         let mut state = self.lock();
-        state.last += 1;
-        let client = state.last;
         state.backlog.join(client);
         state.seats.insert(client, Seat::new(descriptor, stop));
         let count = state.seats.len();
         drop(state);
         notice!(self.log, "client {client} (fd {descriptor}) joins: {count} share the channel");
-        client
     }
 
     /// A client is gone.
@@ -209,6 +204,18 @@ impl Hub {
             seat.has_ended = true;
             wake(&mut seat.waker);
         }
+    }
+
+    /// Lets a client go that has ended its data and only waits whether the device says more; false if there is
+    /// none.
+    pub fn dismiss_one(&self) -> bool {
+        let mut state = self.lock();
+        let State { seats, backlog, .. } = &mut *state;
+        let is_idle = |client: u64, seat: &Seat| seat.has_ended && !seat.is_dismissed && backlog.waiting(client) == 0;
+        let Some((_, seat)) = seats.iter_mut().find(|(client, seat)| is_idle(**client, seat)) else { return false };
+        seat.is_dismissed = true;
+        wake(&mut seat.waker);
+        true
     }
 
     /// Waits until there are no clients.
@@ -260,7 +267,7 @@ impl Hub {
         seat.missed += missed;
         let is_new = !std::mem::replace(&mut seat.is_late, true);
         if kicks {
-            seat.is_kicked = true;
+            seat.is_dismissed = true;
             seat.stop.stop();
         }
         if is_new {
@@ -320,7 +327,7 @@ impl Hub {
         let State { backlog, seats, is_over, is_silent, pump, .. } = &mut *state;
         let Some(seat) = seats.get_mut(&client) else { return Read::End };
         seat.purges = false;
-        if seat.is_kicked {
+        if seat.is_dismissed {
             return Read::End;
         }
         if backlog.read(client, buf) > 0 {
@@ -469,7 +476,7 @@ impl Seat {
             missed: 0,
             refused: 0,
             is_late: false,
-            is_kicked: false,
+            is_dismissed: false,
             has_ended: false,
             purges: false,
         }

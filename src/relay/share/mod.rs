@@ -66,7 +66,7 @@ impl Relay {
 
     /// Serves all clients of one address with one channel of the other.
     pub(super) async fn serve_hub(self: &Arc<Self>, sharing: Sharing<'_>, context: &Context, stop: &Stop) -> Outcome {
-        let board = Arc::new(Board::new());
+        let board = Arc::new(Board::default());
         let device = if sharing.is_lazy() {
             None
         } else {
@@ -102,7 +102,8 @@ impl Relay {
                 async move { board.serve(relay, client, context, stop).await }
             }
         };
-        let stops = Stops { accepting: &accepting, sessions: &sessions };
+        let dismiss = || board.current().is_some_and(|device| device.hub.dismiss_one());
+        let stops = Stops { accepting: &accepting, sessions: &sessions, dismiss: &dismiss };
         let mut serving = std::pin::pin!(self.serve_many(listener, context, stops, serve));
         let over = async {
             match device {

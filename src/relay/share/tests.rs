@@ -469,6 +469,24 @@ async fn a_client_that_is_one_too_many_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_has_gone_is_in_nobodys_way() {
+    for busy in [Busy::Refuse, Busy::Kick] {
+        let mut rig = Rig::new(|given| (given.life.busy, given.life.max_children) = (Some(busy), Some(2)));
+        let mut device = rig.device().await;
+        let mut first = rig.client().await;
+        for _ in 0..10 {
+            // Whether it listens on is not known, but the next one comes at once.
+            drop(rig.client().await);
+        }
+        write(&mut device, b"hello").await;
+        assert_eq!(read(&mut first, 5).await, b"hello");
+        assert_eq!(rig.log.count("refusing") + rig.log.count("closing the oldest"), 0);
+        drop((device, first));
+        assert_eq!(rig.report().await.sessions, 11);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_oldest_client_makes_room_for_a_new_one() {
     let mut rig = Rig::new(|given| (given.life.busy, given.life.max_children) = (Some(Busy::Kick), Some(2)));
     let mut device = rig.device().await;
