@@ -12,6 +12,7 @@ mod open;
 mod report;
 mod serve;
 mod session;
+mod sessions;
 mod share;
 mod splice;
 mod stop;

@@ -1,18 +1,18 @@
 //! Serving the two endpoints: one session, or with fork any number of them, max-children at one time.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Relay;
 use super::open::{Channels, life, open_once};
 use super::report::{Ended, Report};
 use super::session::{self, Outcome};
+use super::sessions::{Sessions, Stops, capacity, room};
 use super::stop::{Stop, Stopping};
 use crate::channel::{Attached, Channel};
 use crate::endpoint::{Context, Endpoint, Plan, Planned};
@@ -22,68 +22,6 @@ use crate::{failure, info, notice, warning};
 
 /// Forked sessions that have ended are collected when this many are waiting.
 const COLLECT: usize = 64;
-
-/// The sessions of one listener.
-#[derive(Default)]
-struct Sessions {
-    tasks: JoinSet<Outcome>,
-    /// Those that may have to make room for another one, the oldest first.
-    movable: VecDeque<(AbortHandle, Stop)>,
-    /// The first error of a session.
-    error: Option<Error>,
-}
-
-/// How serving many is stopped: what is accepted from, and what was accepted.
-#[derive(Clone, Copy)]
-pub(super) struct Stops<'a> {
-    pub accepting: &'a Stop,
-    pub sessions: &'a Stop,
-    /// Ends a session nobody would miss; false if there is none.
-    pub dismiss: &'a (dyn Fn() -> bool + Send + Sync),
-}
-
-impl<'a> Stops<'a> {
-    /// All is stopped at the same time.
-    fn both(stop: &'a Stop) -> Self {
-        Self { accepting: stop, sessions: stop, dismiss: &|| false }
-    }
-}
-
-impl Sessions {
-    /// Stops the one that is served longest.
-    fn stop_oldest(&mut self) {
-        while let Some((task, stop)) = self.movable.pop_front() {
-            if !task.is_finished() {
-                return stop.stop();
-            }
-        }
-    }
-
-    fn note(&mut self, joined: std::result::Result<Outcome, tokio::task::JoinError>) {
-        let error = match joined {
-            Ok(outcome) => outcome.error,
-            Err(error) if error.is_panic() => {
-                Some(Error::new(ErrorKind::Transfer, Phase::Close, "a session failed in an unexpected way"))
-            }
-            Err(_) => None,
-        };
-        if self.error.is_none() {
-            self.error = error;
-        }
-    }
-
-    fn collect(&mut self) {
-        while let Some(joined) = self.tasks.try_join_next() {
-            self.note(joined);
-        }
-    }
-
-    async fn collect_all(&mut self) {
-        while let Some(joined) = self.tasks.join_next().await {
-            self.note(joined);
-        }
-    }
-}
 
 impl Relay {
     /// Opens both endpoints and relays until both are at their end, or `stop` is used.
@@ -387,47 +325,6 @@ impl Drop for Active<'_> {
 
 fn settings_of(plan: &Plan) -> crate::option::Settings {
     plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
-}
-
-/// Waits while `max-children` sessions are under way.
-async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<()> {
-    let Some(most) = life(endpoint).most().filter(|_| matches!(life(endpoint).busy, None | Some(Busy::Wait))) else {
-        return Ok(());
-    };
-    while sessions.tasks.len() >= most {
-        notice!(context.log, "max-children reached: all {most} maxchildren are active, waiting");
-        if let Some(joined) = sessions.tasks.join_next().await {
-            sessions.note(joined);
-        }
-    }
-    Ok(())
-}
-
-/// Whether a client that was accepted can be served; makes the one that is served longest go, if need be.
-async fn room(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context, stops: Stops<'_>) -> Result<bool> {
-    let Some(most) = life(endpoint).most() else { return Ok(true) };
-    if sessions.tasks.len() >= most {
-        // Whoever went before this one came has its turn to notice that.
-        tokio::task::yield_now().await;
-        sessions.collect();
-    }
-    if sessions.tasks.len() < most {
-        return Ok(true);
-    }
-    if !(stops.dismiss)() {
-        if life(endpoint).busy != Some(Busy::Kick) {
-            warning!(context.log, "refusing the client: {most} are served, and max-children allows no more");
-            return Ok(false);
-        }
-        notice!(context.log, "closing the oldest of {most} clients for a new one");
-        sessions.stop_oldest();
-    }
-    while sessions.tasks.len() >= most {
-        if let Some(joined) = sessions.tasks.join_next().await {
-            sessions.note(joined);
-        }
-    }
-    Ok(true)
 }
 
 /// What `work` gives, or how the relay ends when it fails or `stop` comes first.

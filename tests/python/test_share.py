@@ -90,7 +90,9 @@ class Shared:
     def statistics(self) -> tuple[int, int]:
         """Bytes left to right, and right to left, after the end."""
         text = self.line.err.data.decode()
-        found = [re.search(rf"STATISTICS: {way}:.* (\d+) byte", text) for way in ("left to right", "right to left")]
+        found = [
+            re.search(rf"STATISTICS: {way}:.* (\d+) byte", text) for way in ("left to right", "right to left")
+        ]
         return int(found[0][1]) if found[0] else 0, int(found[1][1]) if found[1] else 0
 
 

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use tokio::io::ReadBuf;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::backlog::Backlog;
+use super::lease::Lease;
+use super::seat::Seat;
 use super::turns::Turns;
 use crate::channel::{Beside, Channel, Sink};
 use crate::line::{Event, Line, Watchers};
 use crate::log::Log;
-use crate::option::{ShareAccess, ShareSettings, Slow};
+use crate::option::{ShareSettings, Slow};
 use crate::relay::report::{Tally, Totals};
 use crate::relay::stop::Stop;
 use crate::{notice, warning};
@@ -56,10 +57,10 @@ pub struct Hub {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     backlog: Backlog,
-    seats: BTreeMap<u64, Seat>,
-    lease: Option<Lease>,
+    pub(super) seats: BTreeMap<u64, Seat>,
+    pub(super) lease: Option<Lease>,
     /// The device says nothing more.
     is_over: bool,
     /// Why it cannot be written, where it is only written.
@@ -68,39 +69,6 @@ struct State {
     is_silent: bool,
     /// The device's task, while it waits for the slowest client.
     pump: Option<Waker>,
-}
-
-/// The right to write.
-struct Lease {
-    holder: u64,
-    /// When it wrote last.
-    last: Instant,
-}
-
-/// What is known of a client.
-struct Seat {
-    /// Its descriptor, for the log.
-    descriptor: i32,
-    /// Whoever reads for it.
-    waker: Option<Waker>,
-    /// The same, while it cannot read since it has still to write.
-    stuck: Option<Waker>,
-    /// Closes it.
-    stop: Stop,
-    /// Those who watch the line for it.
-    watchers: Arc<Watchers>,
-    /// Bytes of the device it did not get.
-    missed: u64,
-    /// Bytes of its own that the device did not get.
-    refused: u64,
-    /// It does not keep up.
-    is_late: bool,
-    /// It is told nothing more.
-    is_dismissed: bool,
-    /// Its data has ended.
-    has_ended: bool,
-    /// It wants nothing of what was said so far.
-    purges: bool,
 }
 
 /// What reading for a client gives.
@@ -127,7 +95,7 @@ impl Hub {
             state: Mutex::new(State { backlog: Backlog::new(queue, replay), ..State::default() }),
             line: device.line.take(),
             ends: (device.source.is_some(), sink.is_some()),
-            in_messages: sink.as_ref().is_some_and(|sink| sink.in_messages()),
+            in_messages: sink.as_deref().is_some_and(Sink::in_messages),
             cool_write: device.cool_write,
             turns: Mutex::new(Turns::new(sink)),
             manner,
@@ -138,7 +106,7 @@ impl Hub {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code that could panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -162,7 +130,7 @@ impl Hub {
     }
 
     /// Totals of what the device says, and of what it is told.
-    fn tallies(&self) -> (&Tally, &Tally) {
+    pub(super) fn tallies(&self) -> (&Tally, &Tally) {
         let Totals { left_to_right, right_to_left, .. } = &*self.totals;
         if self.manner.flipped { (left_to_right, right_to_left) } else { (right_to_left, left_to_right) }
     }
@@ -379,57 +347,6 @@ impl Hub {
 
     // What the device is told
 
-    /// Whether a client may write now; with a lease it takes it by that.
-    pub fn may_write(&self, client: u64) -> bool {
-        let mut state = self.lock();
-        if !self.is_free(&state, client) {
-            return false;
-        }
-        if self.manner.settings.access == ShareAccess::Lease {
-            let before = state.lease.replace(Lease { holder: client, last: Instant::now() });
-            if before.is_none_or(|lease| lease.holder != client) {
-                notice!(self.log, "client {client} has the right to write");
-            }
-        }
-        true
-    }
-
-    /// Whether a client may set the line now.
-    pub fn may_set(&self, client: u64) -> bool {
-        self.is_free(&self.lock(), client)
-    }
-
-    fn is_free(&self, state: &State, client: u64) -> bool {
-        let ShareSettings { access, lease: silence, .. } = self.manner.settings;
-        match (access, &state.lease) {
-            (ShareAccess::ReadOnly, _) => false,
-            (ShareAccess::ReadWrite, _) | (ShareAccess::Lease, None) => true,
-            (ShareAccess::Lease, Some(lease)) => {
-                lease.holder == client || silence.is_some_and(|limit| lease.last.elapsed() >= limit)
-            }
-        }
-    }
-
-    /// Counts bytes of a client that may not write.
-    pub fn refuse(&self, client: u64, bytes: u64) {
-        self.tallies().1.discard(bytes);
-        let mut state = self.lock();
-        let holder = state.lease.as_ref().map(|lease| lease.holder);
-        let Some(seat) = state.seats.get_mut(&client) else { return };
-        seat.refused += bytes;
-        if seat.refused > bytes {
-            return;
-        }
-        let name = seat.name(client);
-        drop(state);
-        match holder {
-            Some(holder) => {
-                warning!(self.log, "{name} may not write while client {holder} does: its bytes are dropped")
-            }
-            None => warning!(self.log, "{name} may not write (share-access=ro): its bytes are dropped"),
-        }
-    }
-
     /// Notes that the device could not be written. It is its end where it is not read.
     pub fn fail(&self, error: &io::Error) {
         if self.ends.0 {
@@ -465,41 +382,7 @@ impl Hub {
     }
 }
 
-impl Seat {
-    fn new(descriptor: i32, stop: Stop) -> Self {
-        Self {
-            descriptor,
-            waker: None,
-            stuck: None,
-            stop,
-            watchers: Arc::default(),
-            missed: 0,
-            refused: 0,
-            is_late: false,
-            is_dismissed: false,
-            has_ended: false,
-            purges: false,
-        }
-    }
-
-    /// The client's name in the log.
-    fn name(&self, client: u64) -> String {
-        format!("client {client} (fd {})", self.descriptor)
-    }
-
-    /// What it lost, with what it misses in leaving.
-    fn losses(&self, left: u64) -> String {
-        let mut text = String::new();
-        for (count, what) in [(self.missed + left, "it missed"), (self.refused, "it was not allowed to write")] {
-            if count > 0 {
-                text += &format!("; {what} {count} bytes");
-            }
-        }
-        text
-    }
-}
-
-fn wake(waker: &mut Option<Waker>) {
+pub(super) fn wake(waker: &mut Option<Waker>) {
     if let Some(waker) = waker.take() {
         waker.wake();
     }
