@@ -406,12 +406,17 @@ def test_program_is_started_once_and_ended_with_the_relay(share: Share) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopping_writes_what_has_arrived(share: Share, device: Device, number: signal.Signals) -> None:
-    line = share(device.address)
+    # Read in small blocks, so that most of it is still to be read by then.
+    line = share(device.address, "share", "-b", "100")
     far, clients = device.opened(), [line.client() for _ in range(3)]
     data = pattern(50_000)
+    # All of it is there when the signal is seen.
+    line.line.kill(signal.SIGSTOP)
     far.sendall(data)
     clients[0].sendall(b"bye")
-    done = line.line.terminate(number)
+    line.line.kill(number)
+    line.line.kill(signal.SIGCONT)
+    done = line.line.wait()
     assert done.code == 128 + number
     assert [read_all(client) == data for client in clients] == [True] * 3
     assert read_all(far) == b"bye"

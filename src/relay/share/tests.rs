@@ -342,6 +342,39 @@ async fn all_wait_for_the_slowest_if_so_wished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_one_that_has_gone() {
+    for leaves in [true, false] {
+        let mut rig = Rig::new(|given| (given.share.queue, given.share.slow) = (10_000, Slow::Wait));
+        let mut device = rig.device().await;
+        let ((slow, setter), well) = (rig.setter().await, rig.client().await);
+        let data = noise(100_000);
+        let reading = reader(well, 100_000);
+        let writing = tokio::spawn(async move {
+            device.write_all(&data).await.unwrap();
+            device
+        });
+        tokio::time::sleep(SECOND).await;
+        assert!(!reading.is_finished());
+        if leaves {
+            drop(slow);
+        } else {
+            // It waits for the one that purges, too, but not for what was purged.
+            let purging = async {
+                while !reading.is_finished() {
+                    setter.line().change(Change { purge_in: true, ..Change::default() }).await.unwrap();
+                    tokio::time::sleep(SECOND).await;
+                }
+            };
+            within(purging).await;
+        }
+        let well = within(reading).await.unwrap().0;
+        drop((within(writing).await.unwrap(), well));
+        rig.stop.stop();
+        rig.report().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn blocks_of_several_clients_are_written_whole() {
     const SIZE: usize = 3000;
     let mut rig = Rig::new(|_| ());
