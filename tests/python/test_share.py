@@ -11,6 +11,7 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Queue
 
 import psutil
@@ -402,6 +403,38 @@ def test_program_is_started_once_and_ended_with_the_relay(share: Share) -> None:
     assert [read_exactly(client, 4) for client in clients] == [b"ping"] * 3
     assert line.line.terminate().code == 143
     wait_until(lambda: not line.line.descendants(), "the end of the program")
+
+
+def test_one_way_to_a_file(share: Share, tmp_path: Path) -> None:
+    """A log of all that many say."""
+    line = share(f"OPEN:{tmp_path}/log,creat,append", "share", "-u")
+    for number in range(5):
+        with dial(line.port) as client:
+            client.sendall(f"line {number}\n".encode())
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(client) == b""
+    expected = "".join(f"line {number}\n" for number in range(5))
+    wait_until(lambda: (tmp_path / "log").read_text() == expected, "all lines in the file")
+    assert line.line.terminate().code == 143
+
+
+def test_one_way_from_a_program(share: Share) -> None:
+    line = share("SYSTEM:echo hello; exec sleep 60", "share-replay=6", "-U")
+    clients = [line.client() for _ in range(3)]
+    for client in clients:
+        client.sendall(b"nobody reads this")
+    assert [read_exactly(client, 6) for client in clients] == [b"hello\n"] * 3
+    assert line.line.terminate().code == 143
+
+
+def test_a_device_that_takes_no_more_is_the_end_if_it_is_only_written(share: Share) -> None:
+    line = share("EXEC:true", "share", "-u")
+    wait_until(lambda: not line.line.descendants()[1:], "the end of the program")
+    client = line.client()
+    client.sendall(b"to nobody")
+    done = line.line.wait()
+    assert done.code == 1
+    assert any("Broken pipe" in text for text in done.level("E")), done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
