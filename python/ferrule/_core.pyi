@@ -177,6 +177,9 @@ class Flow:
     @property
     def purged(self) -> int:
         """Bytes dropped because whoever sent them asked for that (``PURGE-DATA`` of RFC 2217)."""
+    @property
+    def discarded(self) -> int:
+        """Bytes dropped because an option says so (``share-slow=drop``, ``share-access=ro``)."""
     def as_dict(self) -> dict[str, int]:
         """Gives the same as a dict of numbers."""
     def __eq__(self, other: object, /) -> bool: ...

@@ -69,6 +69,18 @@ pub trait Source: AsyncRead + Send + Sync + Unpin {
         Beside::Nothing
     }
 
+    /// How many bytes are known to have arrived unread; asked when reading is to stop.
+    fn arrived(&self) -> usize {
+        let sizable = self.connection().filter(|port| !matches!(port.class(), Class::File | Class::Device));
+        let waiting = sizable.and_then(|port| crate::sys::fd::bytes_waiting(port.as_fd()).ok());
+        waiting.unwrap_or(0) + self.ahead()
+    }
+
+    /// Whether others get the same bytes as well: what this reader does not pass on is discarded, not lost.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether bytes are known to wait unread; asked when a direction is cut short.
     fn has_unread(&self) -> bool {
         self.port().is_some_and(|port| port.has_unread())
@@ -339,6 +351,14 @@ impl Source for Box<dyn Source> {
 
     fn has_unread(&self) -> bool {
         (**self).has_unread()
+    }
+
+    fn arrived(&self) -> usize {
+        (**self).arrived()
+    }
+
+    fn is_shared(&self) -> bool {
+        (**self).is_shared()
     }
 
     fn in_messages(&self) -> bool {

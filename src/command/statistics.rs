@@ -34,8 +34,8 @@ fn lines(left_to_right: Flow, right_to_left: Flow, ways: Ways) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const RIGHT: Flow = Flow { bytes: 1_048_576, blocks: 9, undelivered: 0, purged: 0 };
-    const LEFT: Flow = Flow { bytes: 5, blocks: 12, undelivered: 0, purged: 0 };
+    const RIGHT: Flow = Flow { bytes: 1_048_576, blocks: 9, undelivered: 0, purged: 0, discarded: 0 };
+    const LEFT: Flow = Flow { bytes: 5, blocks: 12, undelivered: 0, purged: 0, discarded: 0 };
 
     #[test]
     fn numbers_of_both_directions_are_aligned() {

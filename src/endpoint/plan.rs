@@ -135,7 +135,9 @@ impl Plan {
 /// Refuses what only a whole address can do.
 fn check_half(spec: &Spec, single: &Single, endpoint: &Endpoint) -> Result<()> {
     let settings = &endpoint.options.settings;
-    let whole = [(settings.life.fork, "fork"), (settings.program.transport == Transport::NoFork, "nofork")];
+    let shared = settings.share.opened.is_some();
+    let whole =
+        [(shared, "share"), (settings.life.fork, "fork"), (settings.program.transport == Transport::NoFork, "nofork")];
     match whole.into_iter().find(|(given, _)| *given) {
         Some((_, name)) => {
             let error = Error::text(format!("option {name} is not allowed here"))

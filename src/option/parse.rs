@@ -129,6 +129,8 @@ fn wrong(spec: &Spec, option: &OptionSpec, reason: &str) -> Error {
 fn check_together(spec: &Spec, settings: &Settings, given: &[(&Row, Value, &OptionSpec)]) -> Result<()> {
     let life = &settings.life;
     let checks = [
+        ("busy", life.busy.is_some() && !life.fork, "option busy not allowed without option fork or share"),
+        ("fork", settings.share.opened.is_some() && !life.fork, "option share needs fork"),
         (
             "max-children",
             life.max_children.is_some() && !life.fork,

@@ -25,6 +25,8 @@ pub struct Settings {
     pub identity: Identity,
     /// Pseudo terminals.
     pub pty: PtySettings,
+    /// One channel for many clients.
+    pub share: ShareSettings,
     /// Files and names in the file system.
     pub file: FileSettings,
     /// Serial ports.
@@ -45,6 +47,8 @@ pub struct Life {
     pub fork: bool,
     /// Most sessions at one time.
     pub max_children: Option<usize>,
+    /// What becomes of a client that comes when there are that many; `None` lets it wait.
+    pub busy: Option<Busy>,
     /// Steps by which the log of sessions is lowered.
     pub children_shutup: u8,
     /// Further attempts after a failed open.
@@ -68,6 +72,7 @@ impl Default for Life {
         Self {
             fork: false,
             max_children: None,
+            busy: None,
             children_shutup: 0,
             retry: 0,
             forever: false,
@@ -77,6 +82,13 @@ impl Default for Life {
             lockfile: None,
             waitlock: None,
         }
+    }
+}
+
+impl Life {
+    /// Most sessions at one time; `busy` alone means one.
+    pub fn most(&self) -> Option<usize> {
+        self.max_children.or(self.busy.map(|_| 1)).map(|most| most.max(1))
     }
 }
 
@@ -440,4 +452,79 @@ pub struct ReconnectSettings {
     pub buffer: Option<usize>,
     /// What is written meanwhile is dropped.
     pub discard: bool,
+}
+
+/// What becomes of a client that comes when no more can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Busy {
+    /// It waits in the queue of the listener until another one has gone.
+    Wait,
+    /// It is accepted and closed at once.
+    Refuse,
+    /// It is served in the place of the one that is served longest.
+    Kick,
+}
+
+/// When the other address of a shared listener is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// When the relay starts, until it ends.
+    AtStart,
+    /// With the first client, until the last one leaves.
+    WithClients,
+}
+
+/// Whose bytes a shared channel is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareAccess {
+    /// Nobody's.
+    ReadOnly,
+    /// Everybody's.
+    ReadWrite,
+    /// Those of one client at a time.
+    Lease,
+}
+
+/// What happens when a client of a shared channel does not read in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slow {
+    /// It misses the oldest bytes.
+    Drop,
+    /// It is closed.
+    Kick,
+    /// All wait for it, the channel too.
+    Wait,
+}
+
+/// One channel for many clients of a listener.
+#[derive(Debug, Clone)]
+pub struct ShareSettings {
+    /// When the channel is opened; `None` opens one for each client.
+    pub opened: Option<Opened>,
+    /// Who may write.
+    pub access: ShareAccess,
+    /// Silence after which a writer loses its lease; `None` leaves it to it until it goes.
+    pub lease: Option<Duration>,
+    /// Most bytes that wait for one client.
+    pub queue: usize,
+    /// What happens beyond that.
+    pub slow: Slow,
+    /// How many of the last bytes a new client gets first.
+    pub replay: usize,
+    /// Put the settings of the line back when the last client has left.
+    pub restore: bool,
+}
+
+impl Default for ShareSettings {
+    fn default() -> Self {
+        Self {
+            opened: None,
+            access: ShareAccess::ReadWrite,
+            lease: Some(Duration::from_secs(10)),
+            queue: 256 * 1024,
+            slow: Slow::Drop,
+            replay: 0,
+            restore: false,
+        }
+    }
 }

@@ -18,19 +18,24 @@ pub struct Flow {
     undelivered: u64,
     /// Bytes dropped because whoever sent them asked for that (`PURGE-DATA` of RFC 2217).
     purged: u64,
+    /// Bytes dropped because an option says so (`share-slow=drop`, `share-access=ro`).
+    discarded: u64,
 }
 
 impl From<relay::Flow> for Flow {
     fn from(flow: relay::Flow) -> Self {
-        Self { bytes: flow.bytes, blocks: flow.blocks, undelivered: flow.undelivered, purged: flow.purged }
+        let relay::Flow { bytes, blocks, undelivered, purged, discarded } = flow;
+        Self { bytes, blocks, undelivered, purged, discarded }
     }
 }
 
 #[pymethods]
 impl Flow {
     fn __repr__(&self) -> String {
-        let Self { bytes, blocks, undelivered, purged } = self;
-        format!("Flow(bytes={bytes}, blocks={blocks}, undelivered={undelivered}, purged={purged})")
+        let Self { bytes, blocks, undelivered, purged, discarded } = self;
+        format!(
+            "Flow(bytes={bytes}, blocks={blocks}, undelivered={undelivered}, purged={purged}, discarded={discarded})"
+        )
     }
 
     /// The same as a dict of numbers.
@@ -40,6 +45,7 @@ impl Flow {
         dict.set_item("blocks", self.blocks)?;
         dict.set_item("undelivered", self.undelivered)?;
         dict.set_item("purged", self.purged)?;
+        dict.set_item("discarded", self.discarded)?;
         Ok(dict)
     }
 }

@@ -146,9 +146,7 @@ impl Direction {
 
     /// Reads no more than what has arrived; that, and what is held, is still written.
     pub fn stop_reading(&mut self) {
-        let sizable = self.source.connection().filter(|port| !matches!(port.class(), Class::File | Class::Device));
-        let waiting = sizable.and_then(|port| sys::fd::bytes_waiting(port.as_fd()).ok()).unwrap_or(0);
-        let waiting = waiting + self.source.ahead();
+        let waiting = self.source.arrived();
         self.last_bytes = Some(waiting);
         self.ended |= waiting == 0;
     }
@@ -171,7 +169,7 @@ impl Direction {
         self.sink.connection()
     }
 
-    /// Gives up: what is held is counted as undelivered, and so is what the sink could not pass on.
+    /// Gives up: what is held is counted as undelivered, or as discarded when others have got it, and so is what the sink could not pass on.
     pub fn abandon(&mut self, tally: &Tally) {
         self.drop_held(tally);
         let unwritten = self.sink.give_up();
@@ -188,8 +186,13 @@ impl Direction {
         let ahead = self.source.ahead();
         let lost = (std::mem::take(&mut self.held).len() + ahead.saturating_sub(self.given_up)) as u64;
         self.given_up = ahead;
-        self.flow.undelivered += lost;
-        tally.lose(lost);
+        if self.source.is_shared() {
+            self.flow.discarded += lost;
+            tally.discard(lost);
+        } else {
+            self.flow.undelivered += lost;
+            tally.lose(lost);
+        }
     }
 
     /// Whether it came to its end.

@@ -13,6 +13,8 @@ mod open;
 mod report;
 mod serve;
 mod session;
+mod sessions;
+mod share;
 mod splice;
 mod stop;
 mod turns;

@@ -18,6 +18,9 @@ pub struct Flow {
     pub undelivered: u64,
     /// Bytes read from the source and dropped because whoever sent them asked for that.
     pub purged: u64,
+    /// Bytes read from the source and dropped because an option says so: a client of a shared channel that does
+    /// not read in time misses them, or may not write them.
+    pub discarded: u64,
 }
 
 /// Why a relay ended.
@@ -78,6 +81,7 @@ pub struct Tally {
     blocks: AtomicU64,
     undelivered: AtomicU64,
     purged: AtomicU64,
+    discarded: AtomicU64,
 }
 
 impl Tally {
@@ -104,6 +108,11 @@ impl Tally {
         self.purged.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts bytes that were dropped because an option says so.
+    pub fn discard(&self, bytes: u64) {
+        self.discarded.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// What was counted so far.
     pub fn flow(&self) -> Flow {
         Flow {
@@ -111,6 +120,7 @@ impl Tally {
             blocks: self.blocks.load(Ordering::Relaxed),
             undelivered: self.undelivered.load(Ordering::Relaxed),
             purged: self.purged.load(Ordering::Relaxed),
+            discarded: self.discarded.load(Ordering::Relaxed),
         }
     }
 }

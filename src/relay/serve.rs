@@ -12,50 +12,16 @@ use super::Relay;
 use super::open::{Channels, life, open_once};
 use super::report::{Ended, Report};
 use super::session::{self, Outcome};
+use super::sessions::{Sessions, Stops, capacity, room};
 use super::stop::{Stop, Stopping};
 use crate::channel::{Attached, Channel};
 use crate::endpoint::{Context, Endpoint, Plan, Planned};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::option::Groups;
+use crate::option::{Busy, Groups};
 use crate::{failure, info, notice, warning};
 
 /// Forked sessions that have ended are collected when this many are waiting.
 const COLLECT: usize = 64;
-
-/// The sessions of one listener.
-#[derive(Default)]
-struct Sessions {
-    tasks: JoinSet<Outcome>,
-    /// The first error of a session.
-    error: Option<Error>,
-}
-
-impl Sessions {
-    fn note(&mut self, joined: std::result::Result<Outcome, tokio::task::JoinError>) {
-        let error = match joined {
-            Ok(outcome) => outcome.error,
-            Err(error) if error.is_panic() => {
-                Some(Error::new(ErrorKind::Transfer, Phase::Close, "a session failed in an unexpected way"))
-            }
-            Err(_) => None,
-        };
-        if self.error.is_none() {
-            self.error = error;
-        }
-    }
-
-    fn collect(&mut self) {
-        while let Some(joined) = self.tasks.try_join_next() {
-            self.note(joined);
-        }
-    }
-
-    async fn collect_all(&mut self) {
-        while let Some(joined) = self.tasks.join_next().await {
-            self.note(joined);
-        }
-    }
-}
 
 impl Relay {
     /// Opens both endpoints and relays until both are at their end, or `stop` is used.
@@ -163,8 +129,14 @@ impl Relay {
 
     /// The first address: a single channel, or one after the other.
     async fn serve_left(self: &Arc<Self>, context: &Context, stop: &Stop) -> Outcome {
+        if let Some(sharing) = self.sharing() {
+            return match sharing {
+                Ok(sharing) => Box::pin(self.serve_hub(sharing, context, stop)).await,
+                Err(error) => failed(error),
+            };
+        }
         match self.left.single().filter(|endpoint| life(endpoint).fork) {
-            Some(endpoint) => self.serve_many(endpoint, context, stop, Self::serve_right).await,
+            Some(endpoint) => self.serve_many(endpoint, context, Stops::both(stop), Self::serve_right).await,
             None => match until_stopped(open_once(&self.left, context), stop).await {
                 Ok(channel) => Arc::clone(self).serve_right(channel, context.clone(), stop.clone()).await,
                 Err(ending) => ending,
@@ -211,7 +183,7 @@ impl Relay {
                 }
             }
         };
-        self.serve_many(endpoint, context, stop, serve).await
+        self.serve_many(endpoint, context, Stops::both(stop), serve).await
     }
 
     /// Completes the context for the second address: children learn about the peer of the first.
@@ -225,18 +197,18 @@ impl Relay {
     }
 
     /// Accepts or connects again and again; each channel is served by a task of its own.
-    async fn serve_many<S, F>(
+    pub(super) async fn serve_many<S, F>(
         self: &Arc<Self>,
         endpoint: &Endpoint,
         context: &Context,
-        stop: &Stop,
+        stops: Stops<'_>,
         serve: S,
     ) -> Outcome
     where
         S: Fn(Arc<Self>, Box<Channel>, Context, Stop) -> F + Clone + Send + 'static,
         F: Future<Output = Outcome> + Send + 'static,
     {
-        let mut sessions = Sessions::default();
+        let (mut sessions, stop) = (Sessions::default(), stops.accepting);
         let mut child = context.clone();
         child.log = context.log.lowered(life(endpoint).children_shutup);
         let mut channels = match until_stopped(Channels::open(endpoint, context), stop).await {
@@ -262,9 +234,20 @@ impl Relay {
                     self.totals.failed.fetch_add(1, Ordering::Relaxed);
                     failure!(child.log, "{}", error.line());
                 }
-                Ok(channel) => {
-                    sessions.tasks.spawn(Arc::clone(self).forked(serve.clone(), channel, child.clone(), stop.clone()));
-                }
+                Ok(channel) => match until_stopped(room(&mut sessions, endpoint, context, stops), stop).await {
+                    Ok(true) => {
+                        let kicks = life(endpoint).busy == Some(Busy::Kick);
+                        let stop = if kicks { stops.sessions.child() } else { stops.sessions.clone() };
+                        let session = Arc::clone(self).forked(serve.clone(), channel, child.clone(), stop.clone());
+                        let task = sessions.tasks.spawn(session);
+                        if kicks {
+                            sessions.movable.retain(|(task, _)| !task.is_finished());
+                            sessions.movable.push_back((task, stop));
+                        }
+                    }
+                    Ok(false) => {}
+                    Err(ending) => break ending,
+                },
                 Err(ending) => break ending,
             }
         };
@@ -312,7 +295,13 @@ impl Relay {
     }
 
     /// One session.
-    async fn session(&self, left: Box<Channel>, right: Box<Channel>, context: &Context, stop: &Stop) -> Outcome {
+    pub(super) async fn session(
+        &self,
+        left: Box<Channel>,
+        right: Box<Channel>,
+        context: &Context,
+        stop: &Stop,
+    ) -> Outcome {
         self.totals.sessions.fetch_add(1, Ordering::Relaxed);
         let _active = Active::new(&self.totals.active);
         self.log.started();
@@ -345,20 +334,11 @@ fn settings_of(plan: &Plan) -> crate::option::Settings {
     plan.single().map(|endpoint| endpoint.options.settings.clone()).unwrap_or_default()
 }
 
-/// Waits while `max-children` sessions are under way.
-async fn capacity(sessions: &mut Sessions, endpoint: &Endpoint, context: &Context) -> Result<()> {
-    let Some(most) = life(endpoint).max_children else { return Ok(()) };
-    while sessions.tasks.len() >= most.max(1) {
-        notice!(context.log, "max-children reached: all {most} maxchildren are active, waiting");
-        if let Some(joined) = sessions.tasks.join_next().await {
-            sessions.note(joined);
-        }
-    }
-    Ok(())
-}
-
 /// What `work` gives, or how the relay ends when it fails or `stop` comes first.
-async fn until_stopped<T>(work: impl Future<Output = Result<T>>, stop: &Stop) -> std::result::Result<T, Outcome> {
+pub(super) async fn until_stopped<T>(
+    work: impl Future<Output = Result<T>>,
+    stop: &Stop,
+) -> std::result::Result<T, Outcome> {
     tokio::select! {
         biased;
         done = work => done.map_err(failed),
@@ -387,7 +367,7 @@ async fn until_drained<T>(
 }
 
 /// How the relay ends when an endpoint could not be opened. Nobody coming in time is no failure.
-fn failed(error: Error) -> Outcome {
+pub(super) fn failed(error: Error) -> Outcome {
     if error.kind() == ErrorKind::Timeout && error.phase() == Phase::Accept {
         return Outcome { ended: Ended::NobodyCame, ..Outcome::default() };
     }

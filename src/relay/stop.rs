@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::endpoint::BoxFuture;
+
 /// How far stopping has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[repr(u8)]
@@ -23,6 +25,8 @@ pub enum Stopping {
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     shared: Arc<Shared>,
+    /// What this one follows.
+    parent: Option<Arc<Stop>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,13 +48,20 @@ impl Stop {
         self.go(Stopping::Abort);
     }
 
+    /// A handle that goes as far as this one at least, and by itself further.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { shared: Arc::default(), parent: Some(Arc::new(self.clone())) }
+    }
+
     /// How far stopping has gone.
     pub fn state(&self) -> Stopping {
-        match self.shared.state.load(Ordering::Acquire) {
+        let own = match self.shared.state.load(Ordering::Acquire) {
             0 => Stopping::No,
             1 => Stopping::Drain,
             _ => Stopping::Abort,
-        }
+        };
+        self.parent.as_ref().map_or(own, |parent| own.max(parent.state()))
     }
 
     /// Waits until stopping has gone at least as far as `stage`.
@@ -62,8 +73,20 @@ impl Stop {
             if self.state() >= stage {
                 return;
             }
-            changed.await;
+            let Some(parent) = &self.parent else {
+                changed.await;
+                continue;
+            };
+            tokio::select! {
+                () = changed => {}
+                () = parent.reached_boxed(stage) => return,
+            }
         }
+    }
+
+    /// Few have a parent, and everybody's future would be as large.
+    fn reached_boxed(&self, stage: Stopping) -> BoxFuture<'_, ()> {
+        Box::pin(self.reached(stage))
     }
 
     fn go(&self, stage: Stopping) {
@@ -94,5 +117,24 @@ mod tests {
         stop.reached(Stopping::Abort).await;
         stop.stop();
         assert_eq!(stop.state(), Stopping::Abort);
+    }
+
+    #[tokio::test]
+    async fn a_child_follows_and_leads_nobody() {
+        let parent = Stop::default();
+        let (first, second) = (parent.child(), parent.child());
+        first.stop();
+        first.reached(Stopping::Drain).await;
+        assert_eq!((parent.state(), second.state()), (Stopping::No, Stopping::No));
+        let waiter = second.clone();
+        let waiting = tokio::spawn(async move { waiter.reached(Stopping::Abort).await });
+        tokio::task::yield_now().await;
+        parent.stop();
+        assert_eq!(second.state(), Stopping::Drain);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        parent.stop();
+        assert!(waiting.await.is_ok());
+        assert_eq!(first.state(), Stopping::Abort);
     }
 }

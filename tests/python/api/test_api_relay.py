@@ -30,11 +30,17 @@ def test_text_to_file(tmp_path: Path) -> None:
 def test_report_as_data() -> None:
     report = Relay("TEXT:hello", "OPEN:/dev/null", direction="left-to-right").run()
     data = report.as_dict()
-    assert data["left_to_right"] == {"bytes": 5, "blocks": 1, "undelivered": 0, "purged": 0}
+    assert data["left_to_right"] == {
+        "bytes": 5,
+        "blocks": 1,
+        "undelivered": 0,
+        "purged": 0,
+        "discarded": 0,
+    }
     assert data["ended"] == "finished"
     assert data["error"] is None
     assert "5 bytes left to right" in repr(report)
-    assert repr(report.left_to_right) == "Flow(bytes=5, blocks=1, undelivered=0, purged=0)"
+    assert repr(report.left_to_right) == "Flow(bytes=5, blocks=1, undelivered=0, purged=0, discarded=0)"
     assert report.left_to_right == report.left_to_right != report.right_to_left
 
 
