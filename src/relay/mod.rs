@@ -4,6 +4,7 @@
 //! max-children), runs a session for each pair of channels and adds up the [`Report`].
 
 mod background;
+mod capturing;
 mod copy;
 mod direction;
 mod ending;
@@ -15,7 +16,7 @@ mod session;
 mod splice;
 mod stop;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use background::{Background, Ending, Outcome, panicked};
@@ -23,6 +24,7 @@ pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
+use crate::capture::{self, Capture};
 use crate::channel::Tap;
 use crate::endpoint::Plan;
 use crate::log::Log;
@@ -41,12 +43,15 @@ pub struct Relay {
     pub totals: Arc<Totals>,
     /// Signals passed on to programs.
     signals: tokio::sync::broadcast::Sender<i32>,
+    /// What is being captured into, while the relay runs.
+    capture: Mutex<Option<Capture>>,
 }
 
 impl Relay {
     /// A relay between two checked addresses. Nothing is opened before [`Relay::run`].
     pub fn new(left: Plan, right: Plan, settings: Settings, log: Log) -> Self {
-        Self { left, right, settings, log, totals: Arc::default(), signals: tokio::sync::broadcast::Sender::new(8) }
+        let signals = tokio::sync::broadcast::Sender::new(8);
+        Self { left, right, settings, log, totals: Arc::default(), signals, capture: Mutex::default() }
     }
 }
 
@@ -77,6 +82,8 @@ pub struct Settings {
     pub taps_right: Vec<Arc<dyn Tap>>,
     /// What is shown the bytes from right to left.
     pub taps_left: Vec<Arc<dyn Tap>>,
+    /// Where the bytes of all sessions are kept, each time the relay runs.
+    pub capture: Option<capture::Settings>,
     /// An error is logged, but what can go on goes on (`-s`).
     pub sloppy: bool,
     /// Variables for every child, without the program's prefix (`VERSION`, `PID`, `PPID`).
