@@ -32,8 +32,8 @@ use writer::Writer;
 pub const FILES: u32 = 10;
 /// Least size of a file, in bytes.
 pub const LEAST: u64 = 4096;
-/// How long the end of the relay waits for what is still to be written.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of the relay waits for the disk to take the next bytes.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,12 +207,16 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         self.queue.close();
-        if self.queue.wait_over(PATIENCE) {
-            // A panic of the thread has been shown by the panic hook.
-            let _ = self.thread.take().map(JoinHandle::join);
-        } else {
-            warning!(self.log, "{}: the end is missing: it could not be written in time", self.place);
+        // What waits has a bound; so has this, as long as it gets on.
+        let mut written = self.queue.written();
+        while !self.queue.wait_over(PATIENCE) {
+            if std::mem::replace(&mut written, self.queue.written()) == written {
+                warning!(self.log, "{}: the end is missing: it could not be written in time", self.place);
+                return;
+            }
         }
+        // A panic of the thread has been shown by the panic hook.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

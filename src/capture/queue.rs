@@ -1,6 +1,6 @@
 //! What waits to be written: a bounded queue, which the relay never waits for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -98,6 +98,8 @@ pub(super) struct Queue {
     clock: Clock,
     /// Nobody takes anything any more.
     over: AtomicBool,
+    /// Bytes written so far.
+    written: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +114,13 @@ struct State {
 impl Queue {
     pub(super) fn new() -> Self {
         let state = Mutex::default();
-        Self { state, changed: Condvar::new(), clock: Clock::new(), over: AtomicBool::new(false) }
+        Self {
+            state,
+            changed: Condvar::new(),
+            clock: Clock::new(),
+            over: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -208,6 +216,16 @@ impl Queue {
         state.batch = Batch::default();
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Counts what was written.
+    pub(super) fn add_written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -117,7 +117,13 @@ const fn width(byte: u8) -> usize {
 /// Text on one line that can be read back: what is no text, and what would change the line, is escaped.
 fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
+        let mut valid = chunk.valid();
+        loop {
+            let plain = valid.bytes().take_while(|byte| width(*byte) == 1).count();
+            out.extend_from_slice(&valid.as_bytes()[..plain]);
+            let mut rest = valid[plain..].chars();
+            let Some(c) = rest.next() else { break };
+            valid = rest.as_str();
             match c {
                 '\\' => out.extend_from_slice(br"\\"),
                 '\r' => out.extend_from_slice(br"\r"),

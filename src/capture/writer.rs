@@ -113,6 +113,7 @@ impl Writer {
         }
         let queue = &self.queue;
         self.output.write(&self.pending, &|| queue.is_closing())?;
+        queue.add_written(self.pending.len());
         self.pending.clear();
         Ok(())
     }

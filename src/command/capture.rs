@@ -8,6 +8,7 @@ use super::switches::CaptureSwitches;
 use crate::capture::{Settings, Target};
 use crate::endpoint::{Direction, Endpoint, Plan, Planned};
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::option::Transport;
 
 /// What is to be captured. Opens nothing.
 pub fn settings(
@@ -20,6 +21,12 @@ pub fn settings(
         let alone = switches.format.is_some() || switches.size.is_some() || switches.files.is_some();
         return if alone { Err(usage("there is no capture").hint("add --capture FILE")) } else { Ok(None) };
     };
+    let takes_over = |endpoint: &&Endpoint| endpoint.options.settings.program.transport == Transport::NoFork;
+    if let Some(end) = plans.iter().flat_map(|plan| ends(plan)).find(takes_over) {
+        let message =
+            format!("the capture would stay empty: with nofork nothing passes between {} and us", end.address);
+        return Err(usage(message).hint("leave nofork away, or the capture"));
+    }
     let target = if file == "-" {
         if let Some(end) = plans.iter().find_map(|plan| writes_stdout(plan)) {
             let message = format!("the capture cannot go to standard output, which is the end {end} of the relay");
@@ -32,14 +39,18 @@ pub fn settings(
     Settings::new(target, switches.format.as_deref(), switches.size, switches.files).map(Some)
 }
 
+fn ends(plan: &Plan) -> Vec<&Endpoint> {
+    match &plan.planned {
+        Planned::Single(endpoint) => vec![endpoint],
+        Planned::Dual(halves) => vec![&halves.0, &halves.1],
+    }
+}
+
 /// The address that standard output belongs to.
 fn writes_stdout(plan: &Plan) -> Option<&str> {
-    let ends: &[&Endpoint] = match &plan.planned {
-        Planned::Single(endpoint) => &[endpoint],
-        Planned::Dual(halves) => &[&halves.0, &halves.1],
-    };
-    let is_stdout = |endpoint: &&&Endpoint| match endpoint.kind.name {
-        "STDIO" => endpoint.direction != Direction::Read,
+    let is_stdout = |endpoint: &&Endpoint| match endpoint.kind.name {
+        // What is written to a text is shown.
+        "STDIO" | "TEXT" => endpoint.direction != Direction::Read,
         "STDOUT" => true,
         "FD" => {
             let head = endpoint.address.split(',').next().unwrap_or_default();
@@ -47,7 +58,7 @@ fn writes_stdout(plan: &Plan) -> Option<&str> {
         }
         _ => false,
     };
-    ends.iter().find(is_stdout).map(|endpoint| endpoint.address.as_str())
+    ends(plan).into_iter().find(is_stdout).map(|endpoint| endpoint.address.as_str())
 }
 
 fn usage(message: impl Into<String>) -> Error {
@@ -72,6 +83,9 @@ mod tests {
             ("STDIO", Direction::Write, true),
             ("-", Direction::Read, false),
             ("STDIN!!CREATE:x", Direction::Both, false),
+            ("TEXT:x", Direction::Both, true),
+            ("TEXT:x", Direction::Read, false),
+            ("TEXT:x!!PIPE", Direction::Both, false),
             ("TEXT:x!!STDOUT", Direction::Both, true),
             ("STDIO!!PIPE", Direction::Both, false),
             ("PIPE!!-", Direction::Both, true),
@@ -83,6 +97,17 @@ mod tests {
         ] {
             assert_eq!(writes_stdout(&plan(address, direction)).is_some(), is_end, "{address}");
         }
+    }
+
+    #[test]
+    fn a_program_that_takes_over_leaves_nothing_to_capture() {
+        let defaults = Defaults { process_wide: true, ..Defaults::default() };
+        let [left, right] = [&b"STDIN!!CREATE:x"[..], b"EXEC:cat,nofork"]
+            .map(|text| Plan::parse(text, Direction::Both, &defaults).unwrap());
+        let own = Own { program: "socat", now: crate::sys::time::LocalTime::now() };
+        let switches = CaptureSwitches { file: Some("x.txt".into()), ..CaptureSwitches::default() };
+        let error = settings(&switches, [&left, &right], &own, &|_| None).unwrap_err();
+        assert_eq!(error.advice(), Some("leave nofork away, or the capture"));
     }
 
     #[test]
