@@ -32,7 +32,7 @@ class Capture:
         self,
         path: str | os.PathLike[str],
         *,
-        format: Literal["text", "hex", "pcapng"] | None = None,
+        format: Literal["text", "hex", "pcapng"] | None = None,  # noqa: A002
         size: int | None = None,
         files: int | None = None,
     ) -> None:

@@ -17,7 +17,7 @@ import packets
 import pytest
 from lines import LIMIT, Done, Tool, wait_until
 from packets import Section, streams
-from peers import Server, ask, dial, echo, pattern, read_all, read_exactly, wait_listening
+from peers import Server, ask, dial, echo, pattern, read_all, read_exactly, reset, wait_listening
 
 STAMP = r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6}"
 
@@ -247,6 +247,23 @@ def test_a_signal_leaves_a_whole_file(
     assert (stream.data(opener=True), stream.end, section.dropped) == (b"half a ", "closed", 0)
     assert section.comments[-1].startswith("session 1 ended: stopped, 7 bytes to the right, 7 to the left")
     assert followed(tshark, file) == (b"half a ", b"half a ")
+
+
+def test_a_client_that_resets_is_seen(
+    ferrule: Tool, tmp_path: Path, free_port: Callable[[], int], serve: Callable[..., Server]
+) -> None:
+    port, server, file = free_port(), serve(echo), tmp_path / "x.pcapng"
+    listener = f"TCP-LISTEN:{port},reuseaddr,bind=127.0.0.1"
+    line = ferrule.start("--capture", "x.pcapng", listener, f"TCP:127.0.0.1:{server.port}")
+    wait_listening(port)
+    client = dial(port)
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    reset(client)
+    assert line.wait().code == 1
+    (stream,) = streams(only(file).segments)
+    assert stream.end == "reset"
+    assert "Connection reset by peer" in only(file).comments[-1]
 
 
 def test_a_killed_relay_leaves_whole_blocks_and_the_next_one_goes_on(

@@ -65,6 +65,12 @@ def prints_what_it_says(stage: Stage) -> None:
 scenarios(PYTHON, "Addresses", "Reports", "Serial ports without hardware")(prints_what_it_says)
 
 
+@scenarios(PYTHON, "Captures")
+def captures(stage: Stage) -> None:
+    prints_what_it_says(stage)
+    assert b"hello" in (stage.folder / "talk.pcapng").read_bytes()
+
+
 @scenarios(PYTHON, "Python")
 def installation(stage: Stage) -> None:
     assert stage.recipe.blocks[0].text == "pip install .\n"
