@@ -58,6 +58,11 @@ impl Stream {
         Self { flow, first, next: first, unacknowledged: [0; 2], ended: [false; 2], identification: 0 }
     }
 
+    /// Its ends.
+    pub(super) fn flow(&self) -> Flow {
+        self.flow
+    }
+
     /// The three segments that open the connection.
     pub(super) fn opening(&mut self) -> [Segment<'static>; 3] {
         let from = self.flow.opened;
@@ -203,7 +208,7 @@ fn folded(mut sum: u64) -> u16 {
 /// The ends of a session that has none on a network, by its number.
 pub(super) fn imagined(number: u64) -> [SocketAddr; 2] {
     let port = 10_000 + u16::try_from(number % 50_000).unwrap_or(0);
-    [SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1), port)), SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 65_000))]
+    [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 65_000))]
 }
 
 #[cfg(test)]
@@ -236,7 +241,7 @@ mod tests {
             [("10.0.0.1:1000", "10.0.0.2:80", 20), ("[2001:db8::1]:1000", "[::ffff:10.0.0.2]:80", 40)]
         {
             let mut stream = Stream::new(flow(left, right), 7);
-            for data in [&b""[..], b"x", b"odd", b"\xff\xff\xff\xff\xff", &[0xab; MOST]] {
+            for data in [&b""[..], b"x", b"odd", b"\xff\xff\xff\xff\xff", &vec![0xab; MOST]] {
                 let segment = stream.data(Toward::Left, 5, data);
                 let frame = pushed(&mut stream, &segment);
                 assert_eq!(frame.len(), header + 20 + data.len());

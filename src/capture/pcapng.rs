@@ -1,11 +1,12 @@
 //! A capture as packets, in blocks of pcapng (draft-ietf-opsawg-pcapng): one made-up TCP connection for each
 //! session, so that Wireshark can follow it and take protocols apart.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 
-use super::frame::{HEADERS, MOST, Segment, Stream};
+use super::frame::{HEADERS, MOST, Segment, Stream, imagined};
 use super::render::{Record, Render};
-use super::{Session, Toward};
+use super::{Flow, Session, Toward};
 
 /// What a file of packets begins with: the type of the section header block.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -40,6 +41,8 @@ const LONGEST: usize = 4096;
 pub(super) struct Packets {
     title: String,
     streams: HashMap<u64, Stream>,
+    /// The ends of all of them.
+    ends: HashSet<[SocketAddr; 2]>,
     /// Blocks missing since the last packet.
     missing: u64,
     /// The moment of the first packet of this file, its packets, and the blocks missing in it.
@@ -52,11 +55,19 @@ impl Packets {
     /// `title` says what is captured.
     pub(super) fn new(title: &str) -> Self {
         let title = title.to_owned();
-        Self { title, streams: HashMap::new(), missing: 0, file: (0, 0, 0), frame: Vec::new() }
+        Self { title, streams: HashMap::new(), ends: HashSet::new(), missing: 0, file: (0, 0, 0), frame: Vec::new() }
     }
 
     fn stream(&mut self, session: &Session) -> Stream {
-        self.streams.remove(&session.number).unwrap_or_else(|| Stream::new(session.flow, session.number))
+        self.streams.remove(&session.number).unwrap_or_else(|| {
+            let mut flow = session.flow;
+            // Two sessions between the same peers would be taken for one connection.
+            if !self.ends.insert(ends(flow)) {
+                [flow.left, flow.right] = imagined(session.number);
+                self.ends.insert(ends(flow));
+            }
+            Stream::new(flow, session.number)
+        })
     }
 
     fn push(&mut self, out: &mut Vec<u8>, time: u64, stream: &mut Stream, segment: &Segment<'_>, comment: &str) {
@@ -156,6 +167,7 @@ impl Render for Packets {
                 for (at, segment) in segments.iter().enumerate() {
                     self.push(out, time, &mut stream, segment, if at == last { &comment } else { "" });
                 }
+                self.ends.remove(&ends(stream.flow()));
                 return;
             }
         }
@@ -186,6 +198,11 @@ impl Render for Packets {
     }
 }
 
+/// The ends of a connection, whichever way it goes.
+fn ends(flow: Flow) -> [SocketAddr; 2] {
+    [flow.left.min(flow.right), flow.left.max(flow.right)]
+}
+
 /// A block: its type, its length, what `fill` writes, and the length again.
 fn block(out: &mut Vec<u8>, kind: u32, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
@@ -212,8 +229,7 @@ fn push_padded(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// A moment, in nanoseconds since 1970: the upper half first.
 fn push_time(out: &mut Vec<u8>, time: u64) {
-    let [a, b, c, d, e, f, g, h] = time.to_le_bytes();
-    out.extend_from_slice(&[e, f, g, h, a, b, c, d]);
+    out.extend_from_slice(&time.rotate_left(32).to_le_bytes());
 }
 
 fn cut(text: &str) -> &str {

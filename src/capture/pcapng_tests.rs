@@ -143,6 +143,26 @@ fn what_is_missing_is_told_with_the_next_packet_and_at_the_end() {
 }
 
 #[test]
+fn sessions_between_the_same_peers_are_told_apart() {
+    let mut render = Packets::new("");
+    let [first, mut second, mut third] = [1, 2, 3].map(session);
+    second.flow = first.flow;
+    third.flow = Flow { left: first.flow.right, right: first.flow.left, opened: Toward::Left };
+    let mut ports = |session: &Session, record: Record<'_>| {
+        let mut out = Vec::new();
+        render.head(&mut out);
+        render.record(&mut out, 1, session, &record);
+        packets(&out)[0].frame[20..22].to_vec()
+    };
+    let closes = Record::Closes { in_order: true, words: "" };
+    let own = ports(&first, Record::Begins);
+    assert_ne!(ports(&second, Record::Begins), own);
+    ports(&first, closes);
+    assert_ne!(ports(&second, bytes(Toward::Right, 0, b"x")), own, "it stays what it was");
+    assert_eq!(ports(&third, bytes(Toward::Left, 0, b"x")), own, "nobody is there any more");
+}
+
+#[test]
 fn only_a_whole_last_block_is_whole() {
     let file = rendered(&[Record::Begins, bytes(Toward::Right, 0, b"odd")]);
     let whole =

@@ -188,9 +188,9 @@ fn a_reader_that_does_not_read_holds_nobody_up() {
     let reader = std::fs::File::options().read(true).write(true).open(&path).unwrap();
     let capture = Capture::open(&settings, "A <-> B", &log).unwrap();
     let recording = capture.session(&side("A"), &side("B"));
-    let (tap, begun) = (recording.tap(Toward::Right), Instant::now());
+    let (tap, block, begun) = (recording.tap(Toward::Right), vec![7; 1 << 16], Instant::now());
     for number in 0..1000_u64 {
-        tap.block(number << 16, &[7; 1 << 16]).unwrap();
+        tap.block(number << 16, &block).unwrap();
     }
     drop(recording);
     drop(capture);
