@@ -161,12 +161,12 @@ def numbered(text: str) -> str:
 def test_switches_are_complete(ferrule: Tool) -> None:
     """The table has every switch of the help, and no other."""
     helped = ferrule.run("-h").out.decode().partition("bi-address:")[0]
-    known = set(re.findall(r"^ {6}(--?\w+)", helped, re.MULTILINE))
+    known = set(re.findall(r"^ {6}(--?\w+(?:-\w+)*)", helped, re.MULTILINE))
     table = (ROOT / COMMAND_LINE).read_text().partition("## Log lines")[0]
     shown = {
         name
         for row in re.findall(r"^\| (`-[^|]*)\|", table, re.MULTILINE)
-        for name in re.findall(r"(--?\w+)", row)
+        for name in re.findall(r"(--?\w+(?:-\w+)*)", row)
     }
     assert known <= shown | {"-d0"}, known - shown
     also = {"--version", "-hh", "-hhh", "-dd", "-ddd", "-dddd", "-d0", "-d4"}
