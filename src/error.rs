@@ -296,7 +296,7 @@ pub fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            if c.is_control() || reorders_text(c) {
                 let mut buffer = [0; 4];
                 c.encode_utf8(&mut buffer).bytes().for_each(|byte| push_escaped(&mut out, byte));
             } else {
@@ -306,6 +306,11 @@ pub fn printable(bytes: &[u8]) -> String {
         chunk.invalid().iter().for_each(|byte| push_escaped(&mut out, *byte));
     }
     out
+}
+
+/// Whether a character makes a terminal show others in another order.
+pub(crate) const fn reorders_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn push_escaped(out: &mut String, byte: u8) {

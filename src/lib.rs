@@ -8,10 +8,12 @@
 //! 4. [`channel`]: an open endpoint, a source and a sink of bytes.
 //! 5. [`line`]: what goes beside the bytes, the settings and signals of a serial line.
 //! 6. [`relay`]: two channels become a session of two independent directions, and a [`relay::Report`].
+//! 7. [`capture`]: what they moved, kept in a file.
 //!
 //! Beside them: [`telnet`] (a protocol without I/O), [`error`] (one error type), [`log`] (events and where they go), [`command`] (the socat
 //! command line), [`sys`] (every `unsafe` block) and `python` (the only code that names PyO3).
 
+pub mod capture;
 pub mod channel;
 pub mod command;
 pub mod endpoint;

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ferrule.address import parse as parse
     from ferrule.address import quote as quote
     from ferrule.addresses import *  # noqa: F403
+    from ferrule.capture import Capture as Capture
     from ferrule.errors import AddressError as AddressError
     from ferrule.errors import ChildError as ChildError
     from ferrule.errors import OpenError as OpenError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Address": "address",
     "AddressError": "errors",
+    "Capture": "capture",
     "ChildError": "errors",
     "Dual": "address",
     "Flow": "_core",
@@ -64,6 +66,7 @@ _HOMES = {
 __all__ = [
     "Address",
     "AddressError",
+    "Capture",
     "ChildError",
     "Dual",
     "Flow",

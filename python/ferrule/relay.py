@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ferrule.address import AddressLike
+    from ferrule.capture import Capture
 
 __all__ = ["Flow", "Outages", "Relay", "Report", "Running"]
 
@@ -34,9 +35,11 @@ class Relay:
             ended; ``None`` waits for the end of the other one.
         direction: Which ways bytes are moved; the end that is not needed is not opened.
         buffer_size: Bytes per read, exactly; ``None`` adapts to the traffic.
+        capture: A file that keeps what is moved, with the time: ``.txt``, ``.hex`` or ``.pcapng``. A
+            ``Capture`` says more about it. It is opened whenever the relay is run.
 
     Raises:
-        AddressError: An address or option is not valid; nothing has been opened.
+        AddressError: An address, an option or the capture is not valid; nothing has been opened.
 
     A relay can be run as often as wanted, also at the same time, and from any thread. After ``os.fork()``
     the child makes relays of its own: using one of the parent's raises ``RuntimeError``.
@@ -53,6 +56,7 @@ class Relay:
         half_close_timeout: float | None = None,
         direction: Literal["both", "left-to-right", "right-to-left"] = "both",
         buffer_size: int | None = None,
+        capture: str | os.PathLike[str] | Capture | None = None,
     ) -> None:
         self._src = _text(src)
         self._dst = _text(dst)
@@ -63,6 +67,7 @@ class Relay:
             half_close_timeout=half_close_timeout,
             direction=direction,
             buffer_size=buffer_size,
+            capture=_capture(capture),
         )
 
     def run(self) -> Report:
@@ -112,6 +117,19 @@ class Relay:
 
     def __repr__(self) -> str:
         return f"Relay({os.fsdecode(self._src)!r}, {os.fsdecode(self._dst)!r})"
+
+
+def _capture(
+    capture: str | os.PathLike[str] | Capture | None,
+) -> tuple[str, str | None, int | None, int | None] | None:
+    """What the engine takes. No capture costs no import."""
+    if capture is None:
+        return None
+    from ferrule.capture import Capture
+
+    if not isinstance(capture, Capture):
+        capture = Capture(capture)
+    return capture.path, capture.format, capture.size, capture.files
 
 
 def _text(address: AddressLike) -> bytes:

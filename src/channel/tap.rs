@@ -14,6 +14,9 @@ pub trait Tap: Send + Sync {
     /// Takes one block; `offset` is how many bytes of this direction came before it. An error ends the
     /// direction: a dump that cannot be written is never dropped silently.
     fn block(&self, offset: u64, block: &[u8]) -> io::Result<()>;
+
+    /// All bytes have been written: the end is about to be passed on.
+    fn end(&self) {}
 }
 
 /// A sink or source whose bytes are shown to taps first.
@@ -23,12 +26,13 @@ pub struct Tapped<T> {
     offset: u64,
     /// Bytes shown already, which the inner sink has still to take.
     shown: usize,
+    ended: bool,
 }
 
 impl<T> Tapped<T> {
     /// Shows what goes through `inner` to `taps`.
     pub fn new(inner: T, taps: Vec<Arc<dyn Tap>>) -> Self {
-        Self { inner, taps, offset: 0, shown: 0 }
+        Self { inner, taps, offset: 0, shown: 0, ended: false }
     }
 
     fn show(&mut self, block: &[u8]) -> io::Result<()> {
@@ -57,6 +61,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tapped<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.taps.iter().for_each(|tap| tap.end());
+        }
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }

@@ -7,7 +7,7 @@ use crate::endpoint::{self, Kind};
 use crate::option::catalog;
 
 /// Form and meaning of every switch.
-const SWITCHES: [(&str, &str); 33] = [
+const SWITCHES: [(&str, &str); 37] = [
     ("-V", "say which version this is and what is built in"),
     ("-h|-?", "this list, and the address types"),
     ("-hh", "and the options"),
@@ -28,6 +28,10 @@ const SWITCHES: [(&str, &str); 33] = [
     ("-x", "show what passes as hex"),
     ("-r <file>", "copy what goes to the right into this file, at its end"),
     ("-R <file>", "copy what goes to the left into this file, at its end"),
+    ("--capture <file>", "keep what passes, with the time: .txt lines, .hex rows, .pcapng packets; - is stdout"),
+    ("--capture-format <format>", "text, hex or pcapng, whatever the name"),
+    ("--capture-size <size>", "begin a new file after so many bytes (K, M, G); the older ones are file.1, file.2 ..."),
+    ("--capture-files <number>", "keep so many of them (10)"),
     ("-b<size_t>", "move blocks of just so many bytes (else the size follows the traffic)"),
     ("-s", "go on after errors where that is possible"),
     ("-S<sigmask>", "signals that end the relay in order, bit n for signal n"),

@@ -1,5 +1,6 @@
 //! The socat command line: switches, help, dumps, signals, exit codes; and what a command line means, in words.
 
+mod capture;
 mod descriptors;
 mod dump;
 mod environment;

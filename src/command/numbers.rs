@@ -5,6 +5,9 @@ pub const MISSING: &str = "missing numerical value";
 /// Something follows the number.
 pub const GARBAGE: &str = "trailing garbage in numerical arg";
 
+/// It is one, but not one that could be meant.
+pub const RANGE: &str = "value out of range";
+
 /// A whole number: decimal, hexadecimal behind `0x`, octal behind `0`.
 pub fn integer(text: &[u8]) -> Result<i128, &'static str> {
     let text = text.trim_ascii_start();
@@ -32,6 +35,17 @@ pub fn integer(text: &[u8]) -> Result<i128, &'static str> {
             Ok(if negative { -number } else { number })
         }
     }
+}
+
+/// A number of bytes; K, M and G behind it stand for powers of 1024.
+pub fn size(text: &[u8]) -> Result<u64, &'static str> {
+    let (digits, shift) = match text {
+        [digits @ .., b'k' | b'K'] => (digits, 10),
+        [digits @ .., b'm' | b'M'] => (digits, 20),
+        [digits @ .., b'g' | b'G'] => (digits, 30),
+        _ => (text, 0),
+    };
+    u64::try_from(integer(digits)?.saturating_mul(1 << shift)).map_err(|_| RANGE)
 }
 
 /// Seconds, with a fraction; infinity is a number, "not a number" is none.
@@ -67,6 +81,17 @@ mod tests {
             assert_eq!(integer(text.as_bytes()), Err(MISSING), "{text}");
         }
         assert_eq!(integer(&[b'9'; 100]), Ok(i128::MAX));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, number) in [("4096", 4096), ("4k", 4096), ("0x10K", 16384), ("10M", 10 << 20), ("3G", 3 << 30)] {
+            assert_eq!(size(text.as_bytes()), Ok(number), "{text}");
+        }
+        for (text, why) in [("", MISSING), ("M", MISSING), ("1KB", GARBAGE), ("1.5M", GARBAGE), ("-1k", RANGE)] {
+            assert_eq!(size(text.as_bytes()), Err(why), "{text}");
+        }
+        assert_eq!(size(&[b'9'; 100]), Err(RANGE));
     }
 
     #[test]

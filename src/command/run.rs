@@ -15,7 +15,7 @@ use super::file_name::{self, Own};
 use super::logging::Logging;
 use super::signals::{Orders, Signals};
 use super::switches::{self, LockSwitch, LogSwitches, Reason, Refusal, Request, Switches};
-use super::{descriptors, help, relay_runtime, statistics, version};
+use super::{capture, descriptors, help, relay_runtime, statistics, version};
 use crate::channel::Tap;
 use crate::endpoint::{Defaults, Direction, Plan};
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -131,6 +131,7 @@ fn prepare(
     let right = Plan::parse(addresses[1].as_encoded_bytes(), right, &Defaults { many, ..defaults.clone() })?;
     let own = Own { program: switches.log.program.as_deref().unwrap_or(program), now: LocalTime::now() };
     let pid: OsString = std::process::id().to_string().into();
+    let capture = capture::settings(&switches.capture, [&left, &right], &own, lookup)?;
     let settings = Settings {
         ways: switches.ways,
         linger: switches.linger,
@@ -138,6 +139,7 @@ fn prepare(
         buffer: switches.buffer,
         taps_right: taps('>', "-r", switches, switches.dump.right.as_ref(), &own, lookup)?,
         taps_left: taps('<', "-R", switches, switches.dump.left.as_ref(), &own, lookup)?,
+        capture,
         sloppy: switches.sloppy,
         // Sessions are tasks of this process, not processes: it is its own parent.
         environment: vec![("VERSION", version::SOCAT_VERSION.into()), ("PID", pid.clone()), ("PPID", pid)],

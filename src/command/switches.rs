@@ -65,6 +65,8 @@ pub struct Switches {
     pub log: LogSwitches,
     /// What is shown of the bytes.
     pub dump: DumpSwitches,
+    /// What is kept of the bytes.
+    pub capture: CaptureSwitches,
     /// What is shown of the relay.
     pub show: ShowSwitches,
     /// `-b`: bytes per read; `None` adapts to the traffic.
@@ -132,6 +134,19 @@ pub struct DumpSwitches {
     pub left: Option<OsString>,
 }
 
+/// What is kept of the bytes; these switches are not socat's.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureSwitches {
+    /// `--capture`: the file, with variables in its name, or `-` for standard output.
+    pub file: Option<OsString>,
+    /// `--capture-format`: what the name of the file would tell otherwise.
+    pub format: Option<String>,
+    /// `--capture-size`: bytes after which a new file begins.
+    pub size: Option<u64>,
+    /// `--capture-files`: how many are kept.
+    pub files: Option<u32>,
+}
+
 /// What is shown of the relay.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ShowSwitches {
@@ -170,6 +185,7 @@ impl Default for Switches {
         Self {
             log: LogSwitches::default(),
             dump: DumpSwitches::default(),
+            capture: CaptureSwitches::default(),
             show: ShowSwitches::default(),
             buffer: None,
             linger: Some(Duration::from_millis(500)),

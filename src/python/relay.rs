@@ -1,5 +1,6 @@
 //! A relay and a relay under way, as Python sees them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 use super::errors::{OrRaise, exception};
 use super::logging;
 use super::report::Report;
+use crate::capture;
 use crate::endpoint::{Defaults, Direction, Plan};
 use crate::relay::{self, Background, Ending, Ways};
 
@@ -34,7 +36,10 @@ pub struct Relay {
 #[pymethods]
 impl Relay {
     #[new]
-    #[pyo3(signature = (src, dst, *, idle_timeout=None, half_close_timeout=None, direction="both", buffer_size=None))]
+    #[pyo3(signature = (
+        src, dst, *, idle_timeout=None, half_close_timeout=None, direction="both", buffer_size=None, capture=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python's keyword arguments")]
     fn new(
         py: Python<'_>,
         src: Vec<u8>,
@@ -43,12 +48,14 @@ impl Relay {
         half_close_timeout: Option<f64>,
         direction: &str,
         buffer_size: Option<usize>,
+        capture: Option<Capture>,
     ) -> PyResult<Self> {
         let settings = relay::Settings {
             ways: ways(direction)?,
             idle: idle_timeout.map(|limit| seconds("idle_timeout", limit)).transpose()?,
             linger: half_close_timeout.map(|limit| seconds("half_close_timeout", limit)).transpose()?,
             buffer: buffer_size.map(buffer_bytes).transpose()?,
+            capture: capture.map(|capture| capture.settings(py)).transpose()?,
             environment: environment(),
             program: Defaults::default().program,
             ..relay::Settings::default()
@@ -75,6 +82,17 @@ impl Relay {
             py.detach(|| background.close(GRACE, PATIENCE));
         }
         waited
+    }
+}
+
+/// Path, format, bytes of a file, number of files.
+#[derive(FromPyObject)]
+struct Capture(PathBuf, Option<String>, Option<u64>, Option<u32>);
+
+impl Capture {
+    fn settings(self, py: Python<'_>) -> PyResult<capture::Settings> {
+        let Self(path, format, size, files) = self;
+        capture::Settings::new(capture::Target::File(path), format.as_deref(), size, files).or_raise(py)
     }
 }
 

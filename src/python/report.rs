@@ -144,17 +144,7 @@ impl Report {
     /// Why the relay ended: `running`, `finished`, `half-close`, `idle`, `nobody-came`, `stopped`, `failed`.
     #[getter]
     fn ended(&self) -> &'static str {
-        if self.running {
-            return "running";
-        }
-        match self.report.ended {
-            relay::Ended::Finished => "finished",
-            relay::Ended::Lingered => "half-close",
-            relay::Ended::Idle => "idle",
-            relay::Ended::NobodyCame => "nobody-came",
-            relay::Ended::Stopped => "stopped",
-            relay::Ended::Failed => "failed",
-        }
+        if self.running { "running" } else { self.report.ended.word() }
     }
 
     /// The first error, as the exception it is raised as; `None` without one.

@@ -4,6 +4,7 @@
 //! max-children), runs a session for each pair of channels and adds up the [`Report`].
 
 mod background;
+mod capturing;
 mod clock;
 mod copy;
 mod direction;
@@ -19,7 +20,7 @@ mod splice;
 mod stop;
 mod turns;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use background::{Background, Ending, Outcome, panicked};
@@ -29,6 +30,7 @@ pub use stop::{Stop, Stopping};
 
 pub use crate::channel::reconnect::Outages;
 
+use crate::capture::{self, Capture};
 use crate::channel::Tap;
 use crate::endpoint::{Listening, Plan};
 use crate::log::Log;
@@ -53,6 +55,8 @@ pub struct Relay {
     turns: Arc<turns::Turns>,
     /// Signals passed on to programs.
     signals: tokio::sync::broadcast::Sender<i32>,
+    /// What is being captured into, while the relay runs.
+    capture: Mutex<Option<Capture>>,
 }
 
 impl Relay {
@@ -69,6 +73,7 @@ impl Relay {
             clock: Arc::default(),
             turns: Arc::default(),
             signals,
+            capture: Mutex::default(),
         }
     }
 }
@@ -100,6 +105,8 @@ pub struct Settings {
     pub taps_right: Vec<Arc<dyn Tap>>,
     /// What is shown the bytes from right to left.
     pub taps_left: Vec<Arc<dyn Tap>>,
+    /// Where the bytes of all sessions are kept, each time the relay runs.
+    pub capture: Option<capture::Settings>,
     /// An error is logged, but what can go on goes on (`-s`).
     pub sloppy: bool,
     /// Variables for every child, without the program's prefix (`VERSION`, `PID`, `PPID`).

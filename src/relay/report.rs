@@ -41,6 +41,21 @@ pub enum Ended {
     Failed,
 }
 
+impl Ended {
+    /// The word for programs and people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Lingered => "half-close",
+            Self::Idle => "idle",
+            Self::NobodyCame => "nobody-came",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a relay did.
 #[derive(Debug, Clone, Default)]
 pub struct Report {

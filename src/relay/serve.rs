@@ -34,7 +34,12 @@ impl Relay {
                 warning!(self.log, "{message}");
             }
         }
-        let served = self.serve(stop).await;
+        let capturing = self.begin_capture();
+        let served = match &capturing {
+            Ok(_) => self.serve(stop).await,
+            Err(error) => failed(error.clone()),
+        };
+        drop(capturing);
         let totals = &self.totals;
         Report {
             left_to_right: totals.left_to_right.flow(),
@@ -98,7 +103,7 @@ impl Relay {
 
     /// The context of the first address: children learn about the relay itself.
     fn context(&self) -> Context {
-        let environment_wanted = self.wants_environment();
+        let environment_wanted = self.wants_environment() || self.settings.capture.is_some();
         let environment =
             Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
         Context {

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::capturing::{self, with_recording};
 use super::clock::{Alarm, Clock};
 use super::direction::Direction;
 use super::ending::{close_both, pass_reset_on, put_back};
 use super::report::{Ended, Flow, Tally};
 use super::stop::{Stop, Stopping};
 use super::{Relay, Settings, Ways};
+use crate::capture::{Recording, Toward};
 use crate::channel::{Attached, Channel};
 use crate::endpoint;
 use crate::error::{Error, ErrorKind, Phase};
@@ -191,9 +193,10 @@ pub async fn run(
         notice!(log, "starting data transfer loop with FDs [{a},{b}] and [{c},{d}]");
     }
     line::join(&left, &right);
+    let recording = relay.recording(&left, &right);
     let mut moving = Moving {
-        right: way(&mut left, &mut right, 1, relay),
-        left: way(&mut right, &mut left, 2, relay),
+        right: way(&mut left, &mut right, 1, relay, recording.as_deref()),
+        left: way(&mut right, &mut left, 2, relay, recording.as_deref()),
         settings,
         log,
         clock: &relay.clock,
@@ -226,19 +229,23 @@ pub async fn run(
     if outcome.error.is_some() && outcome.ended != Ended::Stopped {
         outcome.ended = Ended::Failed;
     }
+    if let Some(recording) = recording {
+        capturing::conclude(*recording, &outcome);
+    }
     outcome
 }
 
 /// The direction from `from` to `to`; none when one of them has no such end, or it is not wanted.
-fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, relay: &'a Relay) -> Way<'a> {
+fn way<'a>(from: &mut Channel, to: &mut Channel, side: u8, relay: &'a Relay, recording: Option<&Recording>) -> Way<'a> {
     let settings = &relay.settings;
-    let (wanted, taps) = match side {
-        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right),
-        _ => (settings.ways != Ways::LeftToRight, &settings.taps_left),
+    let (wanted, taps, toward) = match side {
+        1 => (settings.ways != Ways::RightToLeft, &settings.taps_right, Toward::Right),
+        _ => (settings.ways != Ways::LeftToRight, &settings.taps_left, Toward::Left),
     };
+    let taps = with_recording(taps, recording, toward);
     let descriptor = from.descriptors().0;
     let ends = if wanted && from.source.is_some() && to.sink.is_some() {
-        from.source.take().zip(to.take_sink(taps))
+        from.source.take().zip(to.take_sink(&taps))
     } else {
         None
     };

@@ -199,6 +199,22 @@ def record(stage: Stage) -> None:
     assert (stage.folder / "answers.bin").read_bytes().count(b"you asked for /x") == 2
 
 
+@scenarios(COOKBOOK, "Capture what passes for Wireshark")
+def capture_packets(stage: Stage) -> None:
+    stage.fixture("program")("tshark")
+    relay, look = stage.lines
+    stage.serve(80, answer_request)
+    line, port = stage.listen(8080, relay)
+    for number in range(2):
+        assert b"/page" in ask(dial(port), b"GET /page%d HTTP/1.0\r\n\r\n" % number)
+    wait_until(lambda: (stage.folder / "web.pcapng").read_bytes().count(b" ended: finished") == 2, "both")
+    # Also while it is written.
+    shown = stage.run(look).out.decode()
+    told = re.findall(r"GET /page\d HTTP/1.0|HTTP/1.0 200 OK", shown)
+    assert told == ["GET /page0 HTTP/1.0", "HTTP/1.0 200 OK", "GET /page1 HTTP/1.0", "HTTP/1.0 200 OK"]
+    assert line.terminate().code == 143
+
+
 @scenarios(COOKBOOK, "Count the bytes")
 def count(stage: Stage) -> None:
     stage.serve(9999, read_all)

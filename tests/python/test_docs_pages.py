@@ -68,6 +68,12 @@ def prints_what_it_says(stage: Stage) -> None:
 scenarios(PYTHON, "Addresses", "Reports", "Serial ports without hardware")(prints_what_it_says)
 
 
+@scenarios(PYTHON, "Captures")
+def captures(stage: Stage) -> None:
+    prints_what_it_says(stage)
+    assert b"hello" in (stage.folder / "talk.pcapng").read_bytes()
+
+
 @scenarios(PYTHON, "Python")
 def installation(stage: Stage) -> None:
     assert stage.recipe.blocks[0].text == "pip install .\n"
@@ -209,12 +215,12 @@ def numbered(text: str) -> str:
 def test_switches_are_complete(ferrule: Tool) -> None:
     """The table has every switch of the help, and no other."""
     helped = ferrule.run("-h").out.decode().partition("bi-address:")[0]
-    known = set(re.findall(r"^ {6}(--?\w+)", helped, re.MULTILINE))
+    known = set(re.findall(r"^ {6}(--?\w+(?:-\w+)*)", helped, re.MULTILINE))
     table = (ROOT / COMMAND_LINE).read_text().partition("## Log lines")[0]
     shown = {
         name
         for row in re.findall(r"^\| (`-[^|]*)\|", table, re.MULTILINE)
-        for name in re.findall(r"(--?\w+)", row)
+        for name in re.findall(r"(--?\w+(?:-\w+)*)", row)
     }
     assert known <= shown | {"-d0"}, known - shown
     also = {"--version", "-hh", "-hhh", "-dd", "-ddd", "-dddd", "-d0", "-d4"}

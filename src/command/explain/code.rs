@@ -2,6 +2,7 @@
 
 use super::{Explanation, Given, Half, Side, way};
 use crate::command::numbers;
+use crate::command::switches::CaptureSwitches;
 use crate::endpoint::IpVersion;
 use crate::option::{Groups, ValueType};
 use crate::relay::Ways;
@@ -38,6 +39,13 @@ pub fn python(explanation: &Explanation) -> String {
     if let Some(bytes) = switches.buffer {
         arguments.push(format!("buffer_size={bytes}"));
     }
+    if let Some(capture) = capture(&switches.capture) {
+        if capture.starts_with("Capture(") {
+            names.push("Capture".to_owned());
+            names.sort();
+        }
+        arguments.push(format!("capture={capture}"));
+    }
     let mut code = format!("from ferrule import {}\n\n", names.join(", "));
     if !told && switches.ways == Ways::Both {
         code.push_str("# Waits for both ends; the command line gives the second one 0.5 s.\n");
@@ -45,6 +53,19 @@ pub fn python(explanation: &Explanation) -> String {
     code.push_str(&call("relay = Relay", &arguments));
     code.push_str("\nrelay.run()\n");
     code
+}
+
+/// The file alone, or what else is to be said about it.
+fn capture(switches: &CaptureSwitches) -> Option<String> {
+    let file = switches.file.as_ref()?;
+    // Python has a name for it, not a dash.
+    let file = if file == "-" { "/dev/stdout".as_ref() } else { file.as_os_str() };
+    let mut arguments = vec![text(file.as_encoded_bytes())];
+    let format = switches.format.clone().or_else(|| (file == "/dev/stdout").then(|| "pcapng".to_owned()));
+    arguments.extend(format.map(|format| format!("format=\"{format}\"")));
+    arguments.extend(switches.size.map(|size| format!("size={size}")));
+    arguments.extend(switches.files.map(|files| format!("files={files}")));
+    Some(if arguments.len() == 1 { arguments.concat() } else { format!("Capture({})", arguments.join(", ")) })
 }
 
 /// A call on one line, or with an argument on each.

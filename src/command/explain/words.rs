@@ -174,6 +174,7 @@ fn shown(switches: &Switches) -> Vec<String> {
             format!("bytes from {arrow} are also appended to {} ({switch})", printable(name.as_encoded_bytes()))
         }));
     }
+    lines.extend(captured(switches));
     match &switches.log.destination {
         Destination::Stderr => {}
         Destination::File(path) => lines.push(format!("events are logged to the file {} (-lf)", path.display())),
@@ -189,6 +190,23 @@ fn shown(switches: &Switches) -> Vec<String> {
         lines.push("what was moved is told at the end (--statistics)".to_owned());
     }
     lines
+}
+
+/// What is kept of the bytes.
+fn captured(switches: &Switches) -> Option<String> {
+    let capture = &switches.capture;
+    let file = capture.file.as_ref()?;
+    let place = if file == "-" {
+        "on standard output".to_owned()
+    } else {
+        format!("in {}", printable(file.as_encoded_bytes()))
+    };
+    let form = capture.format.as_ref().map(|format| format!(" as {format}")).unwrap_or_default();
+    let size = capture.size.map(|size| {
+        let files = capture.files.unwrap_or(crate::capture::FILES);
+        format!(", in files of {size} bytes, the last {files} of them")
+    });
+    Some(format!("what passes is kept with the time {place}{form}{} (--capture)", size.unwrap_or_default()))
 }
 
 fn seconds(time: Duration) -> String {

@@ -76,6 +76,7 @@ impl Reader<'_> {
             b"--version" => return Ok(Some(Request::Version)),
             b"--statistics" => self.switches.show.statistics = true,
             b"--experimental" => self.switches.show.experimental = true,
+            [b'-', b'-', name @ ..] if name.starts_with(b"capture") => self.capture(word)?,
             [b'-', b'-', ..] => return Err(unknown(word)),
             [b'-', b'V'] => return Ok(Some(Request::Version)),
             [b'-', b'V', ..] => return Err(Reason::Usage),
@@ -142,6 +143,35 @@ impl Reader<'_> {
                     return Err(Reason::Error(usage("only one -L and -W option allowed")));
                 }
                 switches.lock = Some(LockSwitch { path: value.into(), wait: letter == b'W' });
+            }
+        }
+        Ok(())
+    }
+
+    /// `--capture FILE`, `--capture=FILE`, and the others that begin so.
+    fn capture(&mut self, word: &OsStr) -> Result<(), Reason> {
+        let (name, glued) = match word.as_bytes().iter().position(|byte| *byte == b'=') {
+            Some(end) => (&word.as_bytes()[..end], Some(OsStr::from_bytes(&word.as_bytes()[end + 1..]).to_owned())),
+            None => (word.as_bytes(), None),
+        };
+        let known: [&[u8]; 4] = [b"--capture", b"--capture-format", b"--capture-size", b"--capture-files"];
+        if !known.contains(&name) {
+            return Err(unknown(word));
+        }
+        let name = printable(name);
+        let value = match glued {
+            Some(value) => value,
+            None => self.value(&name, b"")?,
+        };
+        let wrong = |problem| Reason::Error(usage(format!("{problem} of option \"{name}\"")));
+        let capture = &mut self.switches.capture;
+        match &*name {
+            "--capture" => capture.file = Some(value),
+            "--capture-format" => capture.format = Some(printable(value.as_bytes())),
+            "--capture-size" => capture.size = Some(numbers::size(value.as_bytes()).map_err(wrong)?),
+            _ => {
+                let files = numbers::integer(value.as_bytes()).map_err(wrong)?;
+                capture.files = Some(u32::try_from(files).map_err(|_| wrong(numbers::RANGE))?);
             }
         }
         Ok(())

@@ -46,6 +46,19 @@ fn values_are_glued_or_follow() {
 }
 
 #[test]
+fn captures_have_long_names() {
+    let capture =
+        switches(&["--capture", "-", "--capture-format=hex", "--capture-size", "10M", "--capture-files=3"]).capture;
+    assert_eq!((capture.file, capture.format), (Some("-".into()), Some("hex".to_owned())));
+    assert_eq!((capture.size, capture.files), (Some(10 << 20), Some(3)));
+    assert_eq!(switches(&["--capture=a=b"]).capture.file, Some("a=b".into()));
+    assert_eq!(error(&["--capture"]), "option --capture requires an argument; use option \"-h\" for help");
+    assert!(error(&["--captured", "x"]).starts_with("unknown option \"--captured\""));
+    assert_eq!(error(&["--capture-size", "1x"]), "trailing garbage in numerical arg of option \"--capture-size\"");
+    assert_eq!(error(&["--capture-files=-1"]), "value out of range of option \"--capture-files\"");
+}
+
+#[test]
 fn times_have_their_limits() {
     assert_eq!(switches(&["-T-1"]).idle, None);
     assert_eq!(switches(&["-T0"]).idle, Some(Duration::ZERO));
