@@ -1,0 +1,80 @@
+"""Two ends of one USB cable in one kernel: modem lines that others drive, and breaks they send."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import termios
+import time
+from pathlib import Path
+
+import rig
+import wire
+from loop_plug import served
+from rig import Case, Port, case, wait_until
+
+_NEAR = "/dev/ttyACM0"
+_FAR = "/dev/ttyGS0"
+_TIMES = 20
+_GOAL_MS = 20
+
+
+def _cable() -> None:
+    for module in ("cdc_acm", "dummy_hcd", "g_serial"):
+        rig.load(module)
+    wait_until(lambda: Path(_NEAR).exists() and Path(_FAR).exists(), f"{_NEAR} and {_FAR}")
+
+
+@case
+def modem_notices(found: Case) -> None:
+    """A modem line that changes is told to the client within 20 ms."""
+    _cable()
+    with served(_NEAR) as (_, port), wire.Client(port) as client:
+        mask = client.ask(wire.MODEM_MASK, b"\xff")
+        found.check(mask == b"\xff", f"the mask is answered with {mask.hex()}")
+        client.wait_told(wire.NOTIFY_MODEM, 0)
+        waits = []
+        for _ in range(_TIMES):
+            for wanted in (wire.DCD, 0):
+                since = len(client.told)
+                start = time.monotonic()
+                if wanted:
+                    far = os.open(_FAR, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+                else:
+                    os.close(far)
+                when = client.wait_told(wire.NOTIFY_MODEM, since, wanted, wire.DCD)[0]
+                waits.append((when - start) * 1000)
+        found.figure(
+            f"{len(waits)} changes of DCD told, the middle one after", statistics.median(waits), "ms"
+        )
+        found.figure("99 of 100 within", statistics.quantiles(waits, n=100)[98], "ms", _GOAL_MS)
+
+
+@case
+def break_over_usb(found: Case) -> None:
+    """A break from the far end of the cable is told, and data still goes both ways."""
+    _cable()
+    with Port(_FAR) as far, served(_NEAR) as (_, port), wire.Client(port) as client:
+        client.ask(wire.LINE_MASK, bytes((wire.BREAK,)))
+        since = len(client.told)
+        start = time.monotonic()
+        termios.tcsendbreak(far.descriptor, 0)
+        when = client.wait_told(wire.NOTIFY_LINE, since, wire.BREAK, wire.BREAK)[0]
+        found.figure("told after", (when - start) * 1000, "ms")
+        os.write(far.descriptor, b"up")
+        wait_until(lambda: client.data.endswith(b"up"), "data from the far end")
+        client.send(b"down")
+        received = b""
+
+        def arrived() -> bool:
+            nonlocal received
+            try:
+                received += os.read(far.descriptor, 100)
+            except BlockingIOError:
+                return False
+            return len(received) >= 4
+
+        wait_until(arrived, "data at the far end")
+        found.check(
+            received == b"down" and client.data == b"up", f"{bytes(client.data)!r} up, {received!r} down"
+        )
