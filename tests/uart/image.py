@@ -21,7 +21,7 @@ _LEFT_OUT = re.compile(
     r"|dist-packages|config-[^/]*)(/|$)|/test/|\.opt-\d\.pyc$"
 )
 _PACKAGES = ("ferrule", "serial")
-_MODULES = ("uhci_hcd", "ftdi_sio", "cdc_acm", "dummy_hcd", "g_serial")
+_MODULES = ("uhci_hcd", "ftdi_sio", "cdc_acm", "dummy_hcd", "usb_f_acm", "g_serial")
 _CASES = Path(__file__).resolve().parent / "guest"
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 

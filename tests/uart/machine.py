@@ -90,7 +90,7 @@ class Machine:
     def __init__(self, emulator: Emulator, kernel: Path, files: Path, folder: Path) -> None:
         self._folder = folder
         self._wires: dict[str, socket.socket] = {}
-        self._echoes: list[threading.Thread] = []
+        self._echoes: dict[str, threading.Thread] = {}
         self._process = subprocess.Popen(
             [*emulator.command, *_options(kernel, files, folder)],
             env={**os.environ, **emulator.environment},
@@ -138,6 +138,8 @@ class Machine:
 
     def echo(self, wire: str) -> None:
         """Send back whatever comes out of a wire from now on."""
+        if wire in self._echoes:
+            return
         peer = self._wires[wire]
         peer.settimeout(None)
 
@@ -146,8 +148,8 @@ class Machine:
                 while data := peer.recv(4096):
                     peer.sendall(data)
 
-        self._echoes.append(threading.Thread(target=send_back, daemon=True))
-        self._echoes[-1].start()
+        self._echoes[wire] = threading.Thread(target=send_back, daemon=True)
+        self._echoes[wire].start()
 
     def close(self) -> None:
         """Switch it off."""
@@ -157,7 +159,7 @@ class Machine:
             with contextlib.suppress(OSError):
                 wire.shutdown(socket.SHUT_RDWR)
             wire.close()
-        for echo in self._echoes:
+        for echo in self._echoes.values():
             echo.join(_PATIENCE)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

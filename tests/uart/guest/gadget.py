@@ -20,7 +20,8 @@ _GOAL_MS = 20
 
 
 def _cable() -> None:
-    for module in ("cdc_acm", "dummy_hcd", "g_serial"):
+    # g_serial would have modprobe load usb_f_acm, and there is none here.
+    for module in ("cdc_acm", "dummy_hcd", "usb_f_acm", "g_serial"):
         rig.load(module)
     wait_until(lambda: Path(_NEAR).exists() and Path(_FAR).exists(), f"{_NEAR} and {_FAR}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rig
@@ -13,21 +15,33 @@ _PATH = "/dev/ttyUSB0"
 _NEXT = "/dev/ttyUSB1"  # its name when somebody still had the old one open
 _TIMES = 3
 _GOAL_MS = 1000
-_started: list[bool] = []
+_plugged: list[bool] = []
+
+
+@contextmanager
+def _adapter() -> Iterator[None]:
+    """The adapter, plugged in at the start and pulled out at the end; what it sends comes back."""
+    rig.load("uhci_hcd")
+    rig.load("ftdi_sio")
+    rig.host.ask("echo", wire="usb")
+    _plug()
+    try:
+        wait_until(lambda: Path(_PATH).exists(), _PATH)
+        yield
+    finally:
+        Ferrule.stop_all()
+        if _plugged:
+            _unplug()
 
 
 def _plug() -> None:
-    rig.load("uhci_hcd")
-    rig.load("ftdi_sio")
-    if not _started:
-        rig.host.ask("echo", wire="usb")
-        _started.append(True)
     rig.host.ask("plug")
-    wait_until(lambda: Path(_PATH).exists(), _PATH)
+    _plugged.append(True)
 
 
 def _unplug() -> None:
     rig.host.ask("unplug")
+    _plugged.clear()
     wait_until(lambda: not Path(_PATH).exists(), f"the end of {_PATH}")
 
 
@@ -43,9 +57,9 @@ def _echoes(client: socket.socket, text: bytes) -> bool:
 
 
 @case
+@_adapter()
 def replug(found: Case) -> None:
     """With `reconnect` a client outlives the adapter being pulled out, and has it back within a second."""
-    _plug()
     port = free_port()
     ferrule = Ferrule(f"TCP-LISTEN:{port},bind=127.0.0.1", f"SERIAL:{_PATH},reconnect")
     ferrule.wait_listening(port)
@@ -54,7 +68,7 @@ def replug(found: Case) -> None:
         for number in range(_TIMES):
             _unplug()
             wait_until(lambda: ferrule.check() and not ferrule.opened("/dev/ttyUSB"), "the adapter let go of")
-            rig.host.ask("plug")
+            _plug()
             wait_until(lambda: Path(_PATH).exists() or Path(_NEXT).exists(), "the adapter's name")
             start = time.monotonic()
             wait_until(lambda: ferrule.check() and ferrule.opened("/dev/ttyUSB"), "the adapter opened again")
@@ -67,13 +81,12 @@ def replug(found: Case) -> None:
             found.check(ferrule.opened(_PATH), f"it is {_PATH} again")
             found.check(_echoes(client, b"again %d" % number), "the client of before goes on")
         found.check(ferrule.check(), "one process all the time")
-    _unplug()
 
 
 @case
+@_adapter()
 def written_while_away(found: Case) -> None:
     """What a client writes while the adapter is out is delivered when it is back."""
-    _plug()
     port = free_port()
     ferrule = Ferrule(f"TCP-LISTEN:{port},bind=127.0.0.1", f"SERIAL:{_PATH},reconnect")
     ferrule.wait_listening(port)
@@ -83,18 +96,17 @@ def written_while_away(found: Case) -> None:
         wait_until(lambda: ferrule.check() and not ferrule.opened("/dev/ttyUSB"), "the adapter let go of")
         data = bytes(range(256)) * 8
         client.sendall(data)
-        rig.host.ask("plug")
+        _plug()
         back = bytearray()
         while len(back) < len(data) and (piece := client.recv(4096)):
             back += piece
         found.check(bytes(back) == data, f"{len(data)} bytes arrived, whole and in order")
-    _unplug()
 
 
 @case
+@_adapter()
 def low_latency(found: Case) -> None:
     """A USB adapter hands each byte on at once."""
-    _plug()
     timer = Path("/sys/bus/usb-serial/devices/ttyUSB0/latency_timer")
     before = timer.read_text().strip()
     port = free_port()
@@ -104,4 +116,3 @@ def low_latency(found: Case) -> None:
         found.check(_echoes(client, b"first"), "bytes go through the adapter and back")
         now = timer.read_text().strip()
         found.check(now == "1", f"the adapter's latency timer: {before} ms before, {now} ms now")
-    _unplug()

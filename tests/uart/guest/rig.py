@@ -141,6 +141,7 @@ def _run(name: str, run: Callable[[Case], None]) -> None:
     finally:
         signal.alarm(0)
         Ferrule.stop_all()
+        Ferrule.forget_all()
     passed = not made.wrong and bool(made.lines)
     seconds = time.monotonic() - start
     host.say("end", case=name, passed=passed, seconds=seconds, lines=[run.__doc__ or "", *made.lines])
@@ -221,6 +222,10 @@ class Ferrule:
         for one in cls._running:
             one.process.kill()
             one.process.wait()
+
+    @classmethod
+    def forget_all(cls) -> None:
+        """Begin anew: the next case has command lines of its own."""
         cls._running.clear()
 
     @classmethod
