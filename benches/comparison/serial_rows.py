@@ -28,8 +28,9 @@ from comparison.serial_stage import echoing, feed
 
 _BITS = 10  # of a byte on the line, with start and stop
 _DUPLEX = 4 * 1024 * 1024
-# More than a line can do, so that a client that does not read is full soon.
-_SHARED_RATE = 500_000
+_SHARED_RATE = 200_000
+# More than the buffers between a relay and a client that does not read hold.
+_FILL = 8_000_000
 _CLIENTS = 4
 
 
@@ -56,8 +57,8 @@ def _ports(count: int, baud: int, bench: Bench, peer: SerialPeer) -> Figures:
 
 
 def _stalled(bench: Bench, peer: SerialPeer) -> Figures:
-    without = feed(bench, peer, 1, _SHARED_RATE, _CLIENTS - 1)
-    beside = feed(bench, peer, 1, _SHARED_RATE, _CLIENTS, stalled=1)
+    without = feed(bench, peer, 1, _SHARED_RATE, _CLIENTS - 1, fill=_FILL)
+    beside = feed(bench, peer, 1, _SHARED_RATE, _CLIENTS, fill=_FILL, stalled=1)
     return {
         "kept": beside["kept"],
         "slower": beside["p50"] / without["p50"],

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import socket
 import subprocess
 import tempfile
@@ -102,13 +103,14 @@ def echoing(bench: Bench, peer: SerialPeer) -> Iterator[tuple[Endpoint, Relay]]:
 
 
 def feed(
-    bench: Bench, peer: SerialPeer, devices: int, rate: int, clients: int = 1, stalled: int = 0
+    bench: Bench, peer: SerialPeer, devices: int, rate: int, clients: int = 1, **options: int
 ) -> Figures:
     """Have devices send `rate` bytes a second each, to so many clients each; return what became of it.
 
+    The options are more of the load generator's role: ``stalled`` clients, bytes to ``fill`` buffers with.
     The figures are those of `comparison.serial_rows`.
     """
-    options = {"devices": devices, "clients": clients, "stalled": stalled, "rate": rate}
+    options |= {"devices": devices, "clients": clients, "rate": rate}
     with playing(bench, "feed", **options, **{"for": bench.seconds}) as player:
         lines = free(player.answer()["paths"].split())
         with serving(bench, peer, lines, clients) as (relay, started):
@@ -116,13 +118,13 @@ def feed(
             before = relay.cpu()
             run = player.order("go")
             used, memory = relay.cpu() - before, relay.memory()
-    if run["bad"] or not run["bytes"]:
-        raise MeasureError(f"{run['bad']} streams were changed, {run['bytes']} bytes arrived")
-    wanted = run["bytes"] + run["missing"] + run["refused"] * (clients - stalled)
+    if run["bad"]:
+        raise MeasureError(f"{run['bad']} streams were changed")
+    wanted = run["bytes"] + run["missing"] + run["refused"] * (clients - options.get("stalled", 0))
     return {
         "core": used / run["seconds"] * 100,
-        "p50": run["p50"] * 1e6,
-        "p99": run["p99"] * 1e6,
+        "p50": run["p50"] * 1e6 if run["count"] else math.inf,
+        "p99": run["p99"] * 1e6 if run["count"] else math.inf,
         "started": started * 1000,
         "busy": memory / 1024 / 1024,
         "kept": run["bytes"] / wanted * 100,

@@ -26,6 +26,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 const STALLED_BUFFER: usize = 4096;
 /// What each client sends at first, so that it is known when all are served.
 const HELLO: u8 = b'!';
+/// The most bytes a device is given at once while nothing is measured.
+const FILL: usize = 4096;
 
 /// A device while it sends.
 struct Sender {
@@ -132,17 +134,38 @@ impl Feed {
         Ok(())
     }
 
-    /// Sends `rate` bytes a second from each device until `end`, and takes everything back.
+    /// Sends so many bytes from each device, as fast as they are taken, until there is no progress any more.
+    fn fill(&mut self, bytes: u64) -> Result<(), Failure> {
+        let mut times = Times::default();
+        let mut last = (0, Instant::now());
+        while last.1.elapsed() < SILENCE {
+            for place in 0..self.senders.len() {
+                let rest = bytes.saturating_sub(self.senders[place].given);
+                self.send(place, usize::try_from(rest)?.min(FILL), Instant::now())?;
+            }
+            self.take(&mut times)?;
+            let progress = self.taken() + self.senders.iter().map(|sender| sender.given).sum::<u64>();
+            if self.missing() == 0 && self.senders.iter().all(|sender| sender.given >= bytes) {
+                break;
+            }
+            if progress > last.0 {
+                last = (progress, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `rate` bytes a second from each device for a while, and takes everything back.
     fn run(&mut self, rate: u64, length: Duration) -> Result<Times, Failure> {
         let start = Instant::now();
         let count = u32::try_from(self.senders.len())?;
         for (place, sender) in (0..count).zip(&mut self.senders) {
             sender.due = start + TICK * place / count; // not all in the same moment
         }
-        let piece = rate * u64::try_from(TICK.as_micros())? / 1_000_000;
+        let piece = usize::try_from(rate * u64::try_from(TICK.as_micros())? / 1_000_000)?.clamp(1, pattern::CHUNK);
         let mut times = Times::default();
         while start.elapsed() < length {
-            self.give(piece.max(1))?;
+            self.give(piece)?;
             self.take(&mut times)?;
         }
         let mut last = (self.missing(), Instant::now());
@@ -157,22 +180,30 @@ impl Feed {
     }
 
     /// Gives what is due.
-    fn give(&mut self, piece: u64) -> Result<(), Failure> {
+    fn give(&mut self, piece: usize) -> Result<(), Failure> {
         let now = Instant::now();
-        for (place, sender) in self.senders.iter_mut().enumerate() {
+        for place in 0..self.senders.len() {
+            let sender = &mut self.senders[place];
             if sender.due > now {
                 continue;
             }
             sender.due += TICK;
-            let bytes = &pattern::at(sender.given)[..usize::try_from(piece)?.min(pattern::CHUNK)];
-            let count = sender.device.give(bytes)?.unwrap_or(0);
+            self.refused += (piece - self.send(place, piece, now)?) as u64;
+        }
+        Ok(())
+    }
+
+    /// Sends at most `most` bytes from one device, as many as fit, and returns how many that were.
+    fn send(&mut self, place: usize, most: usize, now: Instant) -> Result<usize, Failure> {
+        let sender = &mut self.senders[place];
+        let count = sender.device.give(&pattern::at(sender.given)[..most])?.unwrap_or(0);
+        if count > 0 {
             sender.given += count as u64;
-            self.refused += (bytes.len() - count) as u64;
             for reader in &mut self.readers[place * self.each..][..self.each] {
                 reader.pieces.push_back((sender.given, now));
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Takes what has arrived, and waits a moment if nothing has.
@@ -183,6 +214,11 @@ impl Feed {
         Ok(())
     }
 
+    /// Bytes that arrived, over all clients that read.
+    fn taken(&self) -> u64 {
+        self.readers.iter().map(|reader| reader.taken).sum()
+    }
+
     /// Bytes that were given and did not arrive, over all clients that read.
     fn missing(&self) -> u64 {
         self.readers.iter().map(|reader| self.senders[reader.sender].given - reader.taken).sum()
@@ -191,13 +227,14 @@ impl Feed {
 
 /// Is `--devices` devices, whose paths it prints. A line on stdin names the endpoint each of them is relayed to:
 /// it connects `--clients` to each, of which the first `--stalled` never read. Another line has the devices send
-/// `--rate` bytes a second for `--for` seconds; the outcome says what arrived and how late. All stays open
+/// `--fill` bytes as fast as they are taken, and then what is measured: `--rate` bytes a second for `--for` seconds; the outcome says what arrived and how late. All stays open
 /// until stdin ends.
 pub fn feed(arguments: &mut Arguments) -> Result<(), Failure> {
     let devices = arguments.or("devices", 1)?;
     let clients = arguments.or("clients", 1)?;
     let stalled = arguments.or("stalled", 0)?.min(clients);
     let rate = arguments.required("rate")?;
+    let fill = arguments.or("fill", 0)?;
     let length = arguments.seconds("for", 2.0)?;
     arguments.finish()?;
     let mut feed = Feed::open(devices)?;
@@ -209,11 +246,13 @@ pub fn feed(arguments: &mut Arguments) -> Result<(), Failure> {
     feed.connect(&endpoints, clients, stalled)?;
     Object::default().number("connected", (feed.readers.len() + feed.stalled.len()) as u64).print()?;
     order()??;
+    feed.fill(fill)?;
+    let before = feed.taken();
     let start = Instant::now();
     let times = feed.run(rate, length)?;
     let bad = feed.readers.iter().filter(|reader| reader.bad).count();
     let outcome = Object::default()
-        .number("bytes", feed.readers.iter().map(|reader| reader.taken).sum())
+        .number("bytes", feed.taken() - before)
         .number("refused", feed.refused)
         .number("missing", feed.missing())
         .number("bad", bad as u64)
