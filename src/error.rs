@@ -284,6 +284,8 @@ impl Error {
 /// The operating system's words, capitalised as strerror(3) has them, without Rust's "(os error N)".
 pub fn system_message(error: &io::Error) -> String {
     match error.raw_os_error() {
+        // Typewriters are long gone, from glibc as well.
+        Some(libc::ENOTTY) => "Inappropriate ioctl for device".to_owned(),
         Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
         None => error.to_string(),
     }

@@ -14,6 +14,7 @@ use ferrule::option::{
 };
 use ferrule::spec;
 use ferrule::sys::sockopt::{get_bytes, get_int};
+use ferrule::sys::terminal::{Termios, Word};
 
 /// One line of the facts.
 struct Fact {
@@ -52,6 +53,8 @@ fn samples(value: ValueType) -> Vec<Value> {
         Type::TextOrNone => vec![Value::Text(b"name".to_vec()), Value::None],
         Type::Mode => vec![Value::Mode(0o640)],
         Type::User | Type::Group => vec![Value::Principal(Principal::Id(7))],
+        Type::IntPair => vec![Value::Pair(100, 30)],
+        Type::IntUnsignedLong => vec![Value::Pair(0, 0x500), Value::Pair(3, 0)],
         Type::Data => vec![Value::Data(vec![1, 1, 1, 1])],
         Type::SocketOptionData | Type::SocketOptionInt | Type::SocketOptionText => {
             vec![Value::SocketOption(libc::SOL_SOCKET, libc::SO_PRIORITY, 3_i32.to_ne_bytes().to_vec())]
@@ -149,6 +152,7 @@ fn plan_rows_refuse_what_cannot_be() {
     assert!(refused("escape", Value::Int(256)).contains("out of range"));
     assert!(refused("sourceport", Value::Int(65536)).contains("out of range"));
     assert!(refused("protocol-family", Value::Text(b"ip5".to_vec())).contains("ip5"));
+    assert!(refused("tiocswinsz", Value::Pair(80, 65_536)).contains("65535"));
     assert!(refused("netns", Value::Text(b"../x".to_vec())).contains("namespace"));
     assert!(refused("ip-options", Value::Data(vec![1; 41])).contains("41"));
     assert!(refused("ip-add-membership", parts(&["localhost"])).contains("localhost"));
@@ -311,32 +315,44 @@ fn every_descriptor_row_asks_the_kernel() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+/// The settings of a new pseudo terminal.
+fn fresh_terminal() -> Termios {
+    let pair = ferrule::sys::terminal::open_pair().unwrap();
+    Termios::read(pair.slave.as_fd()).unwrap()
+}
+
+/// Applies a terminal row.
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better")]
+fn set_terminal(terminal: &mut Termios, name: &str, value: Value) {
+    let Apply::Terminal(apply) = row(name).apply else { panic!("{name} is no terminal row") };
+    apply(terminal, &value).unwrap_or_else(|error| panic!("{name}: {error}"));
+}
+
+/// All there is of the settings.
+fn shown(terminal: &Termios) -> String {
+    format!("{terminal:?}")
+}
+
 #[test]
 fn every_terminal_row_changes_something() {
-    use nix::sys::termios::{BaudRate, InputFlags, LocalFlags, Termios, cfsetspeed, tcgetattr};
-    let pair = nix::pty::openpty(None, None).unwrap();
-    let fresh = tcgetattr(&pair.slave).unwrap();
-    let start = |change: fn(&mut Termios)| {
-        let mut terminal = fresh.clone();
-        change(&mut terminal);
-        terminal
-    };
-    let starts = [
-        start(|_| ()),
-        start(|terminal| {
-            terminal.local_flags = LocalFlags::empty();
-            terminal.input_flags = InputFlags::empty();
-            cfsetspeed(terminal, BaudRate::B50).unwrap();
-        }),
-    ];
+    let mut cleared = fresh_terminal();
+    let mut full = cleared;
+    for word in [Word::Input, Word::Output, Word::Control, Word::Local] {
+        cleared.replace(word, !0, 0);
+        full.replace(word, !0, !0);
+    }
     for row in rows() {
         let Apply::Terminal(apply) = row.apply else { continue };
-        let values = if row.name.ends_with("speed") { vec![Value::Int(1200)] } else { samples(row.value) };
-        let changes = starts.iter().any(|start| {
+        let values = match row.name {
+            "ispeed" | "ospeed" => vec![Value::Int(1200)],
+            "csize" | "crdly" | "tabdly" => vec![Value::Int(0), Value::Int(3)],
+            _ => samples(row.value),
+        };
+        let changes = [cleared, full].iter().any(|start| {
             values.iter().any(|value| {
-                let mut terminal = start.clone();
-                apply(&mut terminal, value).unwrap();
-                terminal != *start
+                let mut terminal = *start;
+                apply(&mut terminal, value).unwrap_or_else(|error| panic!("{}: {error}", row.name));
+                shown(&terminal) != shown(start)
             })
         });
         assert!(changes, "{}", row.name);
@@ -344,21 +360,56 @@ fn every_terminal_row_changes_something() {
 }
 
 #[test]
-fn raw_modes_leave_the_speed_alone() {
-    use nix::sys::termios::{BaudRate, LocalFlags, OutputFlags, cfgetospeed, cfsetspeed, tcgetattr};
-    let pair = nix::pty::openpty(None, None).unwrap();
-    for name in ["raw", "termios-rawer", "termios-cfmakeraw", "sane"] {
-        let mut terminal = tcgetattr(&pair.slave).unwrap();
-        cfsetspeed(&mut terminal, BaudRate::B115200).unwrap();
-        let Apply::Terminal(apply) = row(name).apply else { panic!("{name}") };
-        apply(&mut terminal, &Value::None).unwrap();
-        assert_eq!(cfgetospeed(&terminal), BaudRate::B115200, "{name}");
-        assert_eq!(terminal.output_flags.contains(OutputFlags::OPOST), name == "sane", "{name}");
-        assert_eq!(terminal.local_flags.contains(LocalFlags::ECHO), matches!(name, "raw" | "sane"), "{name}");
+fn no_two_terminal_rows_do_the_same() {
+    // In socat(1) these have two names all the same, which are no aliases.
+    let twins: [&[&str]; 6] = [
+        &["bs1", "bsdly"],
+        &["ff1", "ffdly"],
+        &["nl1", "nldly"],
+        &["vt1", "vtdly"],
+        &["cr3", "crdly"],
+        &["tab3", "tabdly", "xtabs"],
+    ];
+    let mut start = fresh_terminal();
+    for word in [Word::Input, Word::Output, Word::Local] {
+        start.replace(word, !0, 0);
     }
-    let Apply::Terminal(apply) = row("ispeed").apply else { panic!("ispeed") };
-    let mut terminal = tcgetattr(&pair.slave).unwrap();
-    assert!(apply(&mut terminal, &Value::Int(12345)).unwrap_err().contains("12345"));
+    let mut seen: Vec<(String, &str)> = Vec::new();
+    for row in rows() {
+        let Apply::Terminal(apply) = row.apply else { continue };
+        let value = match row.value {
+            // Nobody's character.
+            ValueType::Byte => Value::Int(7),
+            ValueType::UnsignedInt => Value::Int(3),
+            ValueType::IntUnsignedLong => Value::Pair(0, 0x77),
+            _ => Value::Bool(true),
+        };
+        let mut terminal = start;
+        apply(&mut terminal, &value).unwrap();
+        // Some ask for what is there already: 8 bits, no delay, 38400 baud.
+        if shown(&terminal) != shown(&start) {
+            seen.push((shown(&terminal), row.name));
+        }
+    }
+    assert!(seen.len() > 90, "{} rows", seen.len());
+    for (index, (left, name)) in seen.iter().enumerate() {
+        for (right, other) in &seen[index + 1..] {
+            let known = twins.iter().any(|names| names.contains(name) && names.contains(other));
+            assert!(left != right || known, "{name} and {other}");
+        }
+    }
+}
+
+#[test]
+fn raw_modes_leave_the_speed_alone() {
+    for name in ["raw", "termios-rawer", "termios-cfmakeraw", "sane"] {
+        let mut terminal = fresh_terminal();
+        terminal.set_speed(12_345);
+        set_terminal(&mut terminal, name, Value::None);
+        assert_eq!((terminal.input_speed(), terminal.output_speed()), (12_345, 12_345), "{name}");
+        assert_eq!(terminal.has(Word::Output, libc::OPOST), name == "sane", "{name}");
+        assert_eq!(terminal.has(Word::Local, libc::ECHO), matches!(name, "raw" | "sane"), "{name}");
+    }
 }
 
 #[test]
@@ -438,6 +489,7 @@ fn written(row: &Row) -> &'static str {
         Type::SourceMembership => "=232.1.2.3:127.0.0.1:127.0.0.1",
         Type::Membership6 => "=[ff02::1]:lo",
         Type::SourceMembership6 => "=[ff32::1]:lo:[::1]",
+        Type::IntPair | Type::IntUnsignedLong => "=3:1",
         Type::Timeval | Type::Timespec => "=1.5",
         _ => "=1",
     }

@@ -180,6 +180,15 @@ class Running:
     @property
     def report(self) -> Report:
         """What was done: so far, or at the end."""
+    @property
+    def listening(self) -> list[str]:
+        """What the relay listens on, as far as it has come: ``127.0.0.1:40123``, ``[::1]:4000``, or a path.
+
+        The way to learn which port the system chose for port 0.
+        """
+    @property
+    def active(self) -> int:
+        """Sessions under way: clients that are being served."""
     def on_end(self, callback: Callable[[], object]) -> None:
         """Calls ``callback`` when everything is closed, on a thread of the relay's own."""
     def __enter__(self) -> Self: ...

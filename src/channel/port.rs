@@ -82,6 +82,9 @@ pub struct Port {
     reads: AtomicU32,
     /// The connection had been reset when it was first looked at.
     reset: AtomicBool,
+    /// Nothing was read (first) or written (second) yet on a new connection: it may well be ready, although
+    /// epoll has had no occasion to say so.
+    fresh: [AtomicBool; 2],
 }
 
 #[derive(Debug)]
@@ -110,6 +113,18 @@ impl Port {
         Self::register(fd, class, Mode::Nonblocking)
     }
 
+    /// As [`Port::of_nonblocking`] for a connection that was just accepted. The first read and the first write are
+    /// tried before epoll is asked: often the request has come by now.
+    pub fn accepted(fd: OwnedFd, class: Class) -> io::Result<Self> {
+        Ok(Self { fresh: [true, true].map(AtomicBool::new), ..Self::register(fd, class, Mode::Nonblocking)? })
+    }
+
+    /// As [`Port::of_nonblocking`] for a connection that was just made. The first write is tried before epoll is
+    /// asked; there can hardly be anything to read yet.
+    pub fn made(fd: OwnedFd, class: Class) -> io::Result<Self> {
+        Ok(Self { fresh: [false, true].map(AtomicBool::new), ..Self::register(fd, class, Mode::Nonblocking)? })
+    }
+
     /// Takes part in a descriptor that other processes may hold as well: `O_NONBLOCK` never changes on
     /// their open file description. Pipes and terminals are opened a second time through /proc where
     /// that is allowed. `reads` and `writes` say what it will be used for.
@@ -133,18 +148,21 @@ impl Port {
     }
 
     fn register(fd: OwnedFd, class: Class, mode: Mode) -> io::Result<Self> {
-        let (number, reads, reset) = (fd.as_raw_fd(), AtomicU32::new(0), AtomicBool::new(false));
-        if class == Class::File {
-            return Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads, reset });
-        }
-        match sys::fd::register(fd) {
-            Ok(polled) => Ok(Self { fd: Registered::Polled(polled), class, mode, number, reads, reset }),
-            // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
-            Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
-                Ok(Self { fd: Registered::Unpolled(fd), class, mode: Mode::Ready, number, reads, reset })
+        let number = fd.as_raw_fd();
+        let (fd, mode) = if class == Class::File {
+            (Registered::Unpolled(fd), Mode::Ready)
+        } else {
+            match sys::fd::register(fd) {
+                Ok(polled) => (Registered::Polled(polled), mode),
+                // epoll(7) refuses what is always ready, with EPERM: /dev/null and its like.
+                Err((fd, error)) if error.raw_os_error() == Some(libc::EPERM) => {
+                    (Registered::Unpolled(fd), Mode::Ready)
+                }
+                Err((_, error)) => return Err(error),
             }
-            Err((_, error)) => Err(error),
-        }
+        };
+        let (reads, reset, fresh) = (AtomicU32::new(0), AtomicBool::new(false), Default::default());
+        Ok(Self { fd, class, mode, number, reads, reset, fresh })
     }
 
     /// What it is.
@@ -185,7 +203,10 @@ impl Port {
     pub async fn connected(&self) -> io::Result<()> {
         if let Registered::Polled(fd) = &self.fd {
             // The guard is dropped as it is: the first write need not wait again.
-            let _still_ready = fd.writable().await?;
+            let still_ready = fd.writable().await?;
+            if !still_ready.ready().is_write_closed() {
+                return Ok(());
+            }
         }
         let Some(error) = socket2::SockRef::from(self).take_error()? else { return Ok(()) };
         // A connection that was refused says so. One that was reset stood already, and what came before the
@@ -215,9 +236,13 @@ impl Port {
         drained: impl Fn(&T) -> bool,
     ) -> Poll<io::Result<T>> {
         loop {
-            let mut guard = match &self.fd {
-                Registered::Unpolled(_) => None,
-                Registered::Polled(fd) => Some(ready!(poll_ready(fd, cx, write))?),
+            let (mut guard, early) = match &self.fd {
+                Registered::Unpolled(_) => (None, false),
+                Registered::Polled(fd) => match poll_ready(fd, cx, write) {
+                    Poll::Ready(guard) => (Some(guard?), false),
+                    Poll::Pending if self.fresh[usize::from(write)].swap(false, Ordering::Relaxed) => (None, true),
+                    Poll::Pending => return Poll::Pending,
+                },
             };
             if self.mode == Mode::Asked && !sys::fd::ready_now(self.as_fd(), write) {
                 if let Some(guard) = &mut guard {
@@ -234,6 +259,7 @@ impl Port {
                         return Poll::Ready(Err(error));
                     }
                     Some(guard) => guard.clear_ready(),
+                    None if early => {}
                     None => return Poll::Ready(Err(error)),
                 },
                 Err(error) if self.class == Class::File && self.leave_direct(&error) => {}

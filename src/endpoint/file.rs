@@ -14,6 +14,7 @@ use super::unlink::UnlinkGuard;
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request, unix};
 use crate::channel::{Channel, Port};
 use crate::error::{Error, Phase, Result};
+use crate::log::Log;
 use crate::option::{DescriptorMoment, Groups, Options, PathMoment};
 
 const FILE: Groups = Groups::FD
@@ -105,7 +106,7 @@ impl File {
         let exists = self.path.symlink_metadata().is_ok();
         let fd = open_patiently(&self.path, self.flags(exists), options).await?;
         options.on_path(PathMoment::AfterOpen, &self.path)?;
-        let mut channel = open_channel(fd, self.direction, options).await?;
+        let mut channel = open_channel(fd, self.direction, options, &context.log).await?;
         if options.settings.file.unlink_close == Some(true) {
             channel = channel.guarded(UnlinkGuard::new(&self.path).map_err(|error| Error::open(Phase::Open, error))?);
         }
@@ -162,10 +163,10 @@ fn is_fifo(path: &Path) -> bool {
 }
 
 /// A channel on a descriptor that is ours alone, in the direction it was opened for, with its options.
-pub(super) async fn open_channel(fd: OwnedFd, direction: Direction, options: &Options) -> Result<Channel> {
+pub(super) async fn open_channel(fd: OwnedFd, direction: Direction, options: &Options, log: &Log) -> Result<Channel> {
     options.on_descriptor(DescriptorMoment::Opened, fd.as_fd())?;
     options.lock(fd.as_fd()).await?;
-    let restore = options.apply_terminal(fd.as_fd())?;
+    let restore = options.apply_terminal(fd.as_fd(), log)?;
     options.on_descriptor(DescriptorMoment::Late, fd.as_fd())?;
     let port = Port::new(fd).map_err(|error| Error::open(Phase::Open, error))?;
     let settings = &options.settings;

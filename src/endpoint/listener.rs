@@ -71,9 +71,9 @@ impl Listener {
             pending: None,
             room: Room::default(),
         };
-        if context.log.enabled(Level::Notice) {
-            notice!(context.log, "listening on {}", listener.local_name(listener.socket.get_ref().as_fd()));
-        }
+        let name = listener.local_name(listener.socket.get_ref().as_fd());
+        notice!(context.log, "listening on {name}");
+        context.listening.add(name.plain());
         Ok(listener)
     }
 
@@ -122,8 +122,8 @@ impl Listener {
         }
         socket::dress(options, accepted.as_fd())?;
         let environment = self.environment(accepted.as_fd(), peer, context);
-        let port = Port::of_nonblocking(OwnedFd::from(accepted), self.class)
-            .map_err(|error| Error::open(Phase::Accept, error))?;
+        let port =
+            Port::accepted(OwnedFd::from(accepted), self.class).map_err(|error| Error::open(Phase::Accept, error))?;
         let mut channel = socket::channel(port, options);
         channel.environment = environment;
         if let Some(guard) = self.guard.as_ref().filter(|_| !options.settings.life.fork) {

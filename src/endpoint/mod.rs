@@ -160,6 +160,32 @@ pub struct Context {
     pub environment_wanted: bool,
     /// The descriptors of the channel that was opened before, for `nofork`: to read from, to write to.
     pub other: Option<(std::os::fd::RawFd, std::os::fd::RawFd)>,
+    /// Where listeners say what they listen on.
+    pub listening: Arc<Listening>,
+}
+
+impl Context {
+    /// What is known before anything was opened: where events go.
+    #[must_use]
+    pub fn new(log: Log) -> Self {
+        Self { log, environment: Arc::default(), environment_wanted: false, other: None, listening: Arc::default() }
+    }
+}
+
+/// The names of the sockets a relay listens on, with the port the system chose: `127.0.0.1:40123`.
+#[derive(Debug, Default)]
+pub struct Listening(std::sync::Mutex<Vec<String>>);
+
+impl Listening {
+    /// One more.
+    pub fn add(&self, name: String) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(name);
+    }
+
+    /// All so far, in the order they were opened.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
 }
 
 /// How an endpoint is opened.

@@ -82,7 +82,7 @@ struct Named {
 }
 
 impl Named {
-    async fn open(&self) -> Result<Channel> {
+    async fn open(&self, context: &Context) -> Result<Channel> {
         let options = &self.options;
         options.on_path(PathMoment::Early, &self.path)?;
         options.on_path(PathMoment::BeforeOpen, &self.path)?;
@@ -90,7 +90,7 @@ impl Named {
         let flags = OFlag::from_bits_retain(options.open_flags(file::access(self.direction).bits()));
         let fd = file::open_patiently(&self.path, flags - OFlag::O_CREAT, options).await?;
         options.on_path(PathMoment::AfterOpen, &self.path)?;
-        let mut channel = file::open_channel(fd, self.direction, options).await?;
+        let mut channel = file::open_channel(fd, self.direction, options, &context.log).await?;
         channel.guards.extend(made.map(|guard| Box::new(guard) as Box<dyn Send + Sync>));
         Ok(channel)
     }
@@ -112,7 +112,7 @@ impl Named {
 }
 
 impl Connect for Named {
-    fn connect<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Channel>> {
-        Box::pin(self.open())
+    fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
+        Box::pin(self.open(context))
     }
 }

@@ -92,7 +92,7 @@ impl Terminal {
         let pair = terminal::open_pair().map_err(|error| Error::open(Phase::Open, error))?;
         // Mode and owner belong to the slave: the master's are those of /dev/ptmx.
         options.on_descriptor(DescriptorMoment::Opened, pair.slave.as_fd())?;
-        options.set_up_terminal(pair.slave.as_fd())?;
+        options.set_up_terminal(pair.slave.as_fd(), log)?;
         if let Some(mode) = settings.file.mode {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
             std::fs::set_permissions(&pair.name, permissions).map_err(|error| Error::open(Phase::Option, error))?;

@@ -32,7 +32,7 @@ async fn open(settings: Settings) -> Result<(Channel, PathBuf)> {
     options.settings = settings;
     let pty = Pty { options: Arc::new(options), direction: Direction::Both };
     let log = Log::new(Level::Notice, Box::new(kept.clone()));
-    let context = Context { log, environment: Arc::default(), environment_wanted: false, other: None };
+    let context = Context::new(log);
     let channel = pty.connect(&context).await?;
     let line = kept.0.lock().unwrap().remove(0);
     Ok((channel, line.strip_prefix("N PTY is ").unwrap().into()))

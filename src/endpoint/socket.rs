@@ -12,8 +12,8 @@ use super::{Context, Request};
 use crate::channel::{Channel, Class, Port};
 use crate::error::{Error, Phase, Result, system_message};
 use crate::log::Level;
-use crate::notice;
 use crate::option::{DescriptorMoment, Options, SocketMoment, SocketSettings, Value};
+use crate::{notice, sys};
 
 /// How many clients may wait to be accepted. Listeners of socat(1) let 5 wait, and a burst of clients then
 /// loses SYN segments and waits a second or more for their repetition. The kernel lowers the number to
@@ -148,7 +148,7 @@ async fn establish(socket: Socket, remote: &SockAddr, class: Class, waits: bool)
     let mut pause = PAUSES.0;
     loop {
         match socket.connect(remote) {
-            Ok(()) => return Port::of_nonblocking(OwnedFd::from(socket), class),
+            Ok(()) => return Port::made(OwnedFd::from(socket), class),
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => break,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
             // A UNIX listener's queue is full. No event tells when it is not (connect(2)), so look again.
@@ -159,8 +159,9 @@ async fn establish(socket: Socket, remote: &SockAddr, class: Class, waits: bool)
             Err(error) => return Err(error),
         }
     }
-    let port = Port::of_nonblocking(OwnedFd::from(socket), class)?;
-    if waits {
+    let port = Port::made(OwnedFd::from(socket), class)?;
+    // Within one machine the handshake is over when connect(2) returns.
+    if waits && !sys::fd::is_connected(port.as_fd()) {
         port.connected().await?;
     }
     Ok(port)

@@ -67,6 +67,14 @@ impl Name {
         }
     }
 
+    /// The name as it is written in addresses, made printable: `127.0.0.1:80`, `[::1]:80`, `/run/x`.
+    pub(super) fn plain(&self) -> String {
+        match self {
+            Self::Inet(inet) => inet.to_string(),
+            other => printable(other.text().as_bytes()),
+        }
+    }
+
     /// The address alone, as children are told it. A NUL byte, which no variable can hold, is spelled `\0`.
     fn text(&self) -> OsString {
         match self {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{BoxFuture, Connect, Context, Direction, Kind, Opener, Request};
 use crate::channel::{Channel, Guards, Port, PortSink, PortSource};
 use crate::error::{Error, Phase, Result};
+use crate::log::Log;
 use crate::option::{DescriptorMoment, Groups, Options, Settings, Shut};
 use crate::spec::values;
 use crate::{notice, sys};
@@ -134,13 +135,14 @@ impl Inherited {
             Direction::Read => "reading from",
             Direction::Write => "writing to",
         };
-        notice!(context.log, "{doing} {}", self.word);
+        let log = &context.log;
+        notice!(log, "{doing} {}", self.word);
         let mut guards = Guards::default();
         let channel = if self.input == self.output && reads && writes {
-            Channel::duplex(self.port(self.input, (true, true), &mut guards).await?, &settings)
+            Channel::duplex(self.port(self.input, (true, true), &mut guards, log).await?, &settings)
         } else {
-            let source = if reads { Some(self.port(self.input, (true, false), &mut guards).await?) } else { None };
-            let sink = if writes { Some(self.port(self.output, (false, true), &mut guards).await?) } else { None };
+            let source = if reads { Some(self.port(self.input, (true, false), &mut guards, log).await?) } else { None };
+            let sink = if writes { Some(self.port(self.output, (false, true), &mut guards, log).await?) } else { None };
             Channel::halves(
                 source.map(|port| PortSource::new(Arc::new(port), &settings.flow)),
                 sink.map(|port| PortSink::new(Arc::new(port), &settings.flow)),
@@ -151,10 +153,10 @@ impl Inherited {
     }
 
     /// One descriptor, for (reading, writing).
-    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Guards) -> Result<Port> {
+    async fn port(&self, number: RawFd, uses: (bool, bool), guards: &mut Guards, log: &Log) -> Result<Port> {
         let failed = |error| Error::open(Phase::Open, error);
         let fd = sys::fd::borrow(number).map_err(failed)?;
-        guards.extend(self.prepare(fd).await?);
+        guards.extend(self.prepare(fd, log).await?);
         Port::shared(fd, uses.0, uses.1).map_err(failed)
     }
 
@@ -166,11 +168,11 @@ impl Inherited {
     }
 
     /// Applies the options; what they changed on a terminal is undone by the guard.
-    async fn prepare(&self, fd: BorrowedFd<'_>) -> Result<Option<Box<dyn Send + Sync>>> {
+    async fn prepare(&self, fd: BorrowedFd<'_>, log: &Log) -> Result<Option<Box<dyn Send + Sync>>> {
         self.options.on_inherited_socket(fd)?;
         self.options.on_descriptor(DescriptorMoment::Opened, fd)?;
         self.options.lock(fd).await?;
-        let restore = self.options.apply_terminal(fd)?;
+        let restore = self.options.apply_terminal(fd, log)?;
         self.options.on_descriptor(DescriptorMoment::Late, fd)?;
         Ok(restore.map(|restore| Box::new(restore) as Box<dyn Send + Sync>))
     }

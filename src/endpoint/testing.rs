@@ -16,7 +16,7 @@ use crate::spec::{Single, Word};
 
 /// A context that logs nothing.
 pub(super) fn quiet() -> Context {
-    Context { log: Log::silent(), environment: Arc::default(), environment_wanted: false, other: None }
+    Context::new(Log::silent())
 }
 
 /// What was logged, a line for each event: letter and message.
@@ -33,7 +33,7 @@ impl Lines {
     /// A context that logs here, from notices on, and wants to know who the peer is.
     pub(super) fn context(&self) -> Context {
         let log = Log::new(Level::Notice, Box::new(self.clone()));
-        Context { log, environment: Arc::default(), environment_wanted: true, other: None }
+        Context { environment_wanted: true, ..Context::new(log) }
     }
 
     /// All lines so far.

@@ -12,18 +12,13 @@ use std::time::Duration;
 
 use libc::{IPPROTO_IP, O_ACCMODE, O_APPEND};
 use nix::fcntl::OFlag;
-use nix::sys::termios::Termios;
 
 use super::{AccessMode, Apply, DescriptorMoment, LockRequest, Options, PathMoment, Row, SocketMoment, Value};
 use crate::error::{Error, Phase, Result};
 use crate::sys;
-use crate::sys::terminal::Restore;
 
 /// Flags of open(2) that fcntl(`F_SETFL`) can change later.
 const CHANGEABLE: i32 = libc::O_DIRECT | libc::O_NOATIME;
-
-/// What a terminal option does.
-type TerminalChange = fn(&mut Termios, &Value) -> Result<(), String>;
 
 /// First and longest pause between two looks at a lock that is taken.
 const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
@@ -151,45 +146,6 @@ impl Options {
         Ok(())
     }
 
-    /// Changes the terminal's settings as all the options say, in one step: tcsetattr(3) with `TCSANOW`.
-    /// The guard brings the earlier settings back when it is dropped; there is none without such options.
-    pub fn apply_terminal(&self, fd: BorrowedFd<'_>) -> Result<Option<Restore>> {
-        let Some(first) = self.terminal_rows().next().map(|(row, ..)| row.name) else { return Ok(None) };
-        let (restore, mut settings) = named(sys::terminal::read(fd), first)?;
-        self.on_terminal(&mut settings)?;
-        named(sys::terminal::set(fd, &settings), first)?;
-        Ok(Some(restore))
-    }
-
-    /// As [`Options::apply_terminal`], for a terminal made for this address: it never had other settings.
-    pub fn set_up_terminal(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if let Some(restore) = self.apply_terminal(fd)? {
-            restore.keep();
-        }
-        Ok(())
-    }
-
-    /// Changes a terminal's settings in memory as all the options say. Says whether there was anything.
-    pub fn on_terminal(&self, settings: &mut Termios) -> Result<bool> {
-        for (row, change, value) in self.terminal_rows() {
-            named(change(settings, value).map_err(io::Error::other), row.name)?;
-        }
-        Ok(self.has_terminal_settings())
-    }
-
-    /// Whether [`Options::apply_terminal`] has something to do.
-    pub fn has_terminal_settings(&self) -> bool {
-        self.terminal_rows().next().is_some()
-    }
-
-    /// The options that change a terminal's settings, with what they change and their value.
-    fn terminal_rows(&self) -> impl Iterator<Item = (&'static Row, TerminalChange, &Value)> {
-        self.given.iter().filter_map(|(row, value)| match row.apply {
-            Apply::Terminal(change) => Some((*row, change, value)),
-            _ => None,
-        })
-    }
-
     /// `setsid` and `ctty` for an address that starts no program: this process begins a session, whose
     /// controlling terminal `fd` becomes.
     pub fn lead_session(&self, fd: BorrowedFd<'_>) -> Result<()> {
@@ -210,7 +166,7 @@ impl Options {
 }
 
 /// An error that says which option it is about.
-fn named<T>(result: io::Result<T>, option: &str) -> Result<T> {
+pub(super) fn named<T>(result: io::Result<T>, option: &str) -> Result<T> {
     result.map_err(|error| Error::open(Phase::Option, error).about(option))
 }
 

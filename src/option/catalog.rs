@@ -118,7 +118,6 @@ pub const fn word(value: ValueType) -> &'static str {
         Type::SocketOptionData => "INT:INT:BIN",
         Type::SocketOptionInt => "INT:INT:INT",
         Type::SocketOptionText => "INT:INT:STRING",
-        Type::IoctlInt => "INT:INT",
         Type::IoctlIntPointer => "INT:INTP",
         Type::IoctlData => "INT:BIN",
         Type::IoctlText => "INT:STRING",
@@ -127,6 +126,8 @@ pub const fn word(value: ValueType) -> &'static str {
         Type::Membership | Type::Membership6 => "STRUCT-IP_MREQN",
         Type::SourceMembership => "STRUCT-IP_MREQ_SOURCE",
         Type::SourceMembership6 => "STRUCT-GROUP_SOURCE_REQ",
+        Type::IoctlInt | Type::IntPair => "INT:INT",
+        Type::IntUnsignedLong => "INT:UNSIGNED-LONG",
         Type::IntTriple => "INT[3]",
     }
 }
@@ -166,6 +167,8 @@ pub const fn explanation(value: ValueType) -> &'static str {
         Type::SourceMembership => "group:interface-address:source",
         Type::Membership6 => "[group]:interface",
         Type::SourceMembership6 => "[group]:interface:[source]",
+        Type::IntPair => "number:number",
+        Type::IntUnsignedLong => "number:flags",
         Type::IntTriple => "three numbers",
     }
 }

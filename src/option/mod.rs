@@ -14,6 +14,7 @@ macro_rules! store {
 }
 
 mod applied;
+mod applied_terminal;
 pub mod catalog;
 pub mod groups;
 mod membership;
@@ -42,13 +43,13 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use nix::sys::termios::Termios;
-
 pub use groups::Groups;
 pub use membership::{Interface, Membership};
 pub use parse::{Options, Strictness};
 pub use settings::*;
 pub use value::{IoctlArgument, Principal, Value, ValueType};
+
+use crate::sys::terminal::Termios;
 
 /// One option.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use super::{Apply, Groups, Row, Settings, TABLES, Value, find_in};
 use crate::endpoint::{self, Kind};
 use crate::error::{Error, Result, excerpt};
 use crate::spec::{OptionSpec, Single, Span, Spec, diagnose, values};
+use crate::sys::terminal::Termios;
 
 /// Files of rows; all there are, except in tests.
 type Tables = &'static [&'static [Row]];
@@ -48,9 +49,13 @@ impl Options {
         given.sort_by_key(|(row, ..)| row.phase);
         let mut settings = Settings::default();
         for (row, value, option) in &given {
-            if let Apply::Plan(apply) = row.apply {
-                apply(&mut settings, value).map_err(|reason| wrong(spec, option, &reason))?;
-            }
+            let checked = match row.apply {
+                Apply::Plan(apply) => apply(&mut settings, value),
+                // Applied once the terminal is open; whether the value fits is told before.
+                Apply::Terminal(change) => change(&mut Termios::default(), value),
+                _ => Ok(()),
+            };
+            checked.map_err(|reason| wrong(spec, option, &reason))?;
         }
         check_together(spec, &settings, &given)?;
         let places = given.iter().map(|(.., option)| option.span()).collect();
@@ -221,7 +226,7 @@ mod tests {
             Apply::Terminal(|settings, value| match value.int() {
                 0 => Err("no echo".to_owned()),
                 byte => {
-                    settings.control_chars[0] = u8::try_from(byte).unwrap();
+                    settings.set_character(0, u8::try_from(byte).unwrap());
                     Ok(())
                 }
             }),
@@ -299,6 +304,7 @@ mod tests {
         for (text, message, place) in [
             ("T:1,frok", "parseopts_table(): unknown option \"frok\"", "frok"),
             ("T:1,=3", "parseopts_table(): unknown option \"\"", "=3"),
+            ("T:1,echo=0", "option \"echo\": no echo", "echo=0"),
             ("T:1,cork=1", "option \"cork\": no corks here", "cork=1"),
             ("T:1,fork=yes", "parseopts(): missing numerical value of option \"fork=yes\"", "yes"),
             ("T:1,fork=", "parseopts(): missing numerical value of option \"fork=\"", "fork"),
@@ -315,12 +321,11 @@ mod tests {
 
     #[test]
     fn terminals_get_their_options() {
-        let master = nix::pty::openpty(None, None).unwrap().master;
-        let mut settings = nix::sys::termios::tcgetattr(&master).unwrap();
+        use std::os::fd::AsFd;
+        let pair = crate::sys::terminal::open_pair().unwrap();
+        let mut settings = Termios::read(pair.slave.as_fd()).unwrap();
         assert!(!options("T:1,fork").on_terminal(&mut settings).unwrap());
         assert!(options("T:1,echo=7").on_terminal(&mut settings).unwrap());
-        assert_eq!(settings.control_chars[0], 7);
-        let error = options("T:1,echo=0").on_terminal(&mut settings).unwrap_err();
-        assert_eq!(error.to_string(), "option: echo: no echo");
+        assert_eq!(settings.character(0), 7);
     }
 }

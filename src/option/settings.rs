@@ -258,6 +258,8 @@ pub struct PtySettings {
     pub interval: Option<Duration>,
     /// How long EIO on the master is not the end.
     pub sitout_eio: Option<Duration>,
+    /// Columns and rows of any terminal, also one that was not made here; see `Options::apply_terminal`.
+    pub size: Option<(u16, u16)>,
     /// Open /dev/ptmx (`Some(true)`) or use openpty(3) (`Some(false)`).
     pub ptmx: Option<bool>,
 }

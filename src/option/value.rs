@@ -72,6 +72,10 @@ pub enum ValueType {
     Membership6,
     /// `[group]:interface:[source]`.
     SourceMembership6,
+    /// `number:number`.
+    IntPair,
+    /// `number:flags`, the flags a number without a sign.
+    IntUnsignedLong,
     /// Three numbers; known to the table, not settable.
     IntTriple,
 }
@@ -107,6 +111,8 @@ pub enum Value {
     Bool(bool),
     /// All whole numbers.
     Int(i64),
+    /// `IntPair`, `IntUnsignedLong`.
+    Pair(i64, i64),
     /// `Timeval`, `Timespec`.
     Time(Duration),
     /// `Text`, `TextOrNone`.
@@ -147,6 +153,12 @@ impl Value {
             Self::Mode(mode) => i64::from(*mode),
             _ => 1,
         }
+    }
+
+    /// Both numbers; 0 where there are none.
+    #[must_use]
+    pub fn pair(&self) -> (i64, i64) {
+        if let Self::Pair(first, second) = self { (*first, *second) } else { (0, 0) }
     }
 
     /// The number as a C int; the reader of the value has checked the range.

@@ -159,6 +159,18 @@ impl Running {
         })
     }
 
+    /// What the relay listens on, as far as it has come: `127.0.0.1:40123`, `[::1]:4000`, or a path.
+    #[getter]
+    fn listening(&self) -> PyResult<Vec<String>> {
+        Ok(self.background()?.listening())
+    }
+
+    /// Sessions under way: clients that are being served.
+    #[getter]
+    fn active(&self) -> PyResult<u64> {
+        Ok(self.background()?.active())
+    }
+
     /// Calls `callback` without arguments when everything is closed, on a thread of the relay's own.
     fn on_end(&self, callback: Py<PyAny>) -> PyResult<()> {
         self.background()?.on_end(move || {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Ended, Relay, Report, Stop, Stopping, Totals};
+use crate::endpoint::Listening;
 use crate::error::{Error, ErrorKind, Phase, Result};
 
 /// How long a relay may take to notice that it was aborted before its future is dropped.
@@ -17,6 +18,7 @@ pub struct Background {
     shared: Arc<Shared>,
     stop: Stop,
     totals: Arc<Totals>,
+    listening: Arc<Listening>,
     begun: Instant,
 }
 
@@ -92,6 +94,7 @@ impl Background {
             shared: Arc::clone(&shared),
             stop: stop.clone(),
             totals: Arc::clone(&relay.totals),
+            listening: Arc::clone(&relay.listening),
             begun: Instant::now(),
         };
         let work = move || {
@@ -152,6 +155,16 @@ impl Background {
     /// What was moved so far.
     pub fn progress(&self) -> Report {
         Report { duration: self.begun.elapsed(), ..so_far(&self.totals) }
+    }
+
+    /// What it listens on, as far as it has come.
+    pub fn listening(&self) -> Vec<String> {
+        self.listening.all()
+    }
+
+    /// Sessions under way.
+    pub fn active(&self) -> u64 {
+        self.totals.active.load(Ordering::Relaxed)
     }
 
     /// Calls `callback` once all is closed, on the relay's thread, or at once when that is so already.

@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite;
 use super::copy::{Appetite, Held, poll_read_block, poll_write_some};
 use super::report::{Flow, Tally};
 use super::splice::{Pipe, USER_PIPE_SIZE, Way, way};
+use super::turns::{Ticket, Turns};
 use crate::channel::{Beside, Class, Port, Sink, Source};
 use crate::error::{Error, Phase};
 use crate::sys;
@@ -56,6 +57,8 @@ pub struct Direction {
     /// The source's connection is gone, with a reset or the like.
     reset: bool,
     appetite: Appetite,
+    /// Its place among those that have used up their quantum.
+    ticket: Option<Ticket>,
     flow: Flow,
     error: Option<Error>,
     cool_write: bool,
@@ -80,6 +83,7 @@ impl Direction {
             last_bytes: None,
             reset: false,
             appetite,
+            ticket: None,
             flow: Flow::default(),
             error: None,
             cool_write,
@@ -88,9 +92,9 @@ impl Direction {
     }
 
     /// Moves what can be moved; ready when the direction is done.
-    pub fn poll(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, tally: &Tally, turns: &Arc<Turns>) -> Poll<()> {
         loop {
-            let polled = self.poll_steps(cx, tally);
+            let polled = self.poll_steps(cx, tally, turns);
             // A source that is being read sees to what travels beside its bytes then.
             let waits_to_write = polled.is_pending() && (self.held.len() > 0 || self.state != State::Moving);
             if !waits_to_write || self.source.poll_beside(cx) == Beside::Nothing {
@@ -107,10 +111,10 @@ impl Direction {
         tally.purge(count);
     }
 
-    fn poll_steps(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<()> {
+    fn poll_steps(&mut self, cx: &mut Context<'_>, tally: &Tally, turns: &Arc<Turns>) -> Poll<()> {
         loop {
             let step = match self.state {
-                State::Moving => ready!(self.poll_move(cx, tally)),
+                State::Moving => ready!(self.poll_move(cx, tally, turns)),
                 State::Flushing => {
                     ready!(Pin::new(&mut self.sink).poll_flush(cx)).map_err(|error| (Phase::Write, error))
                 }
@@ -165,6 +169,7 @@ impl Direction {
         let lost = std::mem::take(&mut self.held).len() as u64;
         self.flow.undelivered += lost;
         tally.lose(lost);
+        self.ticket = None;
         self.state = State::Done;
     }
 
@@ -213,7 +218,16 @@ impl Direction {
     }
 
     /// Reads and writes in turns, until the source ends or this turn's quantum is used up.
-    fn poll_move(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<Result<(), (Phase, io::Error)>> {
+    fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        tally: &Tally,
+        turns: &Arc<Turns>,
+    ) -> Poll<Result<(), (Phase, io::Error)>> {
+        if self.ticket.as_ref().is_some_and(|ticket| !ticket.is_called()) {
+            return Poll::Pending;
+        }
+        self.ticket = None;
         let mut left = QUANTUM;
         loop {
             ready!(self.poll_deliver(cx, tally)).map_err(|error| (Phase::Write, error))?;
@@ -222,7 +236,7 @@ impl Direction {
                 return Poll::Ready(Ok(()));
             }
             if left == 0 {
-                cx.waker().wake_by_ref();
+                self.ticket = Some(turns.wait(cx));
                 return Poll::Pending;
             }
             let Poll::Ready(count) = self.poll_fetch(cx, tally) else {

@@ -24,7 +24,8 @@ fn direction(from: Port, to: Port) -> Direction {
 /// Runs the direction to its end and gives it back.
 async fn finished(mut direction: Direction) -> Direction {
     let tally = Tally::default();
-    let moving = poll_fn(|cx| direction.poll(cx, &tally));
+    let turns = Arc::default();
+    let moving = poll_fn(|cx| direction.poll(cx, &tally, &turns));
     tokio::time::timeout(Duration::from_secs(20), moving).await.expect("the direction ends");
     assert!(direction.error.is_none(), "{:?}", direction.error);
     assert_eq!(tally.flow().bytes, direction.flow.bytes);
@@ -121,9 +122,9 @@ async fn a_source_that_refuses_splices_is_read() {
     let from = Port::of_class(OwnedFd::from(inotify), Class::Unix).unwrap();
     let mut direction = direction(from, Port::new(to.into()).unwrap());
     assert_eq!(direction.way, Way::Splice);
-    let tally = Tally::default();
+    let (tally, turns) = (Tally::default(), Arc::default());
     for events in [100, 200] {
-        let arrived = poll_fn(|cx| match direction.poll(cx, &tally) {
+        let arrived = poll_fn(|cx| match direction.poll(cx, &tally, &turns) {
             Poll::Pending if tally.flow().bytes < events * event => Poll::Pending,
             _ => Poll::Ready(()),
         });

@@ -4,6 +4,7 @@
 //! max-children), runs a session for each pair of channels and adds up the [`Report`].
 
 mod background;
+mod clock;
 mod copy;
 mod direction;
 mod ending;
@@ -14,6 +15,7 @@ mod serve;
 mod session;
 mod splice;
 mod stop;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +26,7 @@ pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};
 
 use crate::channel::Tap;
-use crate::endpoint::Plan;
+use crate::endpoint::{Listening, Plan};
 use crate::log::Log;
 
 /// Two checked addresses and how to relay between them.
@@ -39,6 +41,12 @@ pub struct Relay {
     pub log: Log,
     /// What was moved so far, over all sessions; may be read at any time.
     pub totals: Arc<Totals>,
+    /// What the relay listens on, as far as it has come.
+    pub listening: Arc<Listening>,
+    /// Wakes sessions that have been silent for as long as they may.
+    clock: Arc<clock::Clock>,
+    /// Directions in bulk, one after the other.
+    turns: Arc<turns::Turns>,
     /// Signals passed on to programs.
     signals: tokio::sync::broadcast::Sender<i32>,
 }
@@ -46,7 +54,18 @@ pub struct Relay {
 impl Relay {
     /// A relay between two checked addresses. Nothing is opened before [`Relay::run`].
     pub fn new(left: Plan, right: Plan, settings: Settings, log: Log) -> Self {
-        Self { left, right, settings, log, totals: Arc::default(), signals: tokio::sync::broadcast::Sender::new(8) }
+        let signals = tokio::sync::broadcast::Sender::new(8);
+        Self {
+            left,
+            right,
+            settings,
+            log,
+            totals: Arc::default(),
+            listening: Arc::default(),
+            clock: Arc::default(),
+            turns: Arc::default(),
+            signals,
+        }
     }
 }
 

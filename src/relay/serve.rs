@@ -134,7 +134,12 @@ impl Relay {
         let environment_wanted = self.wants_environment();
         let environment =
             Arc::new(if environment_wanted { self.named(&self.settings.environment) } else { Vec::new() });
-        Context { log: self.log.clone(), environment, other: None, environment_wanted }
+        Context {
+            environment,
+            environment_wanted,
+            listening: Arc::clone(&self.listening),
+            ..Context::new(self.log.clone())
+        }
     }
 
     /// Variables with the program's name before each.

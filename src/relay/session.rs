@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use super::clock::{Alarm, Clock};
 use super::direction::Direction;
 use super::ending::{close_both, pass_reset_on, put_back};
 use super::report::{Ended, Flow, Tally};
@@ -65,7 +67,7 @@ impl<'a> Way<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, log: &Log) -> bool {
         let tally = self.tally();
         let Some(direction) = &mut self.direction else { return true };
-        let done = direction.is_done() || direction.poll(cx, tally).is_ready();
+        let done = direction.is_done() || direction.poll(cx, tally, &self.relay.turns).is_ready();
         let (error, is_cool, has_ended) = (direction.take_error(), direction.is_cool(), direction.has_ended());
         if let Some(error) = error {
             self.told = true;
@@ -118,7 +120,8 @@ struct Moving<'a> {
     left: Way<'a>,
     settings: &'a Settings,
     log: &'a Log,
-    timer: Option<Pin<Box<Sleep>>>,
+    clock: &'a Arc<Clock>,
+    alarm: Option<Alarm>,
     last: Instant,
     seen: u64,
 }
@@ -145,16 +148,13 @@ impl Moving<'_> {
             self.last = Instant::now();
         }
         let deadline = self.last + limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+        if Instant::now() >= deadline {
+            return Poll::Ready(ended);
         }
-        // A timer that is early (bytes moved since it was set) is set anew, not with each block.
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
-                return Poll::Ready(ended);
-            }
-            timer.as_mut().reset(deadline);
+        // An alarm that is early (bytes moved since it was set) is set anew when it goes off, not with each block.
+        let fits = |alarm: &Alarm| alarm.time() <= deadline && alarm.time() > Instant::now();
+        if !self.alarm.as_ref().is_some_and(fits) {
+            self.alarm = Some(self.clock.set(deadline, cx));
         }
         Poll::Pending
     }
@@ -196,7 +196,8 @@ pub async fn run(
         left: way(&mut right, &mut left, 2, relay),
         settings,
         log,
-        timer: None,
+        clock: &relay.clock,
+        alarm: None,
         last: Instant::now(),
         seen: 0,
     };

@@ -6,6 +6,7 @@
 //! bi-address := address | address "!!" address      (the first is read, the second is written)
 //! address    := keyword [":" parameter]* ["," option]*
 //! option     := name | name "=" value
+//! url        := ("rfc2217" | "socket") "://" host ":" port ["?" query]     (pyserial's)
 //! special    := "-" (STDIO) ; one digit (FD:n) ; a word with "/" before any ":" "," "!!" (GOPEN:word)
 //! ```
 //!
@@ -19,6 +20,7 @@ mod nearest;
 mod network;
 mod number;
 mod print;
+mod url;
 pub mod values;
 
 use std::ffi::OsStr;
@@ -156,7 +158,9 @@ fn single(lexer: &mut Lexer<'_>) -> Result<Single, Fault> {
             options.push(OptionSpec { name, value });
         }
     }
-    Ok(Single { keyword, params, options, span: start..lexer.at() })
+    let mut single = Single { keyword, params, options, span: start..lexer.at() };
+    url::resolve(&mut single)?;
+    Ok(single)
 }
 
 /// The keyword a head stands for, and the parameter it is itself. The forms are seen after unquoting.

@@ -64,6 +64,7 @@ fn given(wanted: ValueType, text: &[u8]) -> Result<Value, Fault> {
         T::Membership => Value::Parts(membership(text, 2..=3, wanted)?),
         T::SourceMembership | T::SourceMembership6 => Value::Parts(membership(text, 3..=3, wanted)?),
         T::Membership6 => Value::Parts(membership(text, 2..=2, wanted)?),
+        T::IntPair | T::IntUnsignedLong => pair(wanted, text)?,
         T::IntTriple => return Err(Fault::new("cannot be set")),
     })
 }
@@ -99,6 +100,20 @@ fn principal(text: &[u8]) -> Result<Principal, Fault> {
         Ok(name) if !name.contains('\0') => Ok(Principal::Name(name.to_owned())),
         _ => Err(Fault::new(format!("\"{}\" is not a name", excerpt(text)))),
     }
+}
+
+/// Two numbers.
+fn pair(wanted: ValueType, text: &[u8]) -> Result<Value, Fault> {
+    let Some(colon) = text.iter().position(|byte| *byte == b':') else {
+        return Err(Fault::new("2 arguments required").hint(format!("its value is written {}", example(wanted))));
+    };
+    let first = number::c_int(&text[..colon])?;
+    let second = &text[colon + 1..];
+    let second = match wanted {
+        ValueType::IntPair => number::c_int(second).map(i64::from),
+        _ => number::number_in(second, 0..=i64::MAX),
+    };
+    Ok(Value::Pair(first.into(), second.map_err(|fault| fault.shifted(colon + 1))?))
 }
 
 /// `level:option:value`, for setsockopt(2).
@@ -222,6 +237,8 @@ fn example(wanted: ValueType) -> &'static str {
         T::SourceMembership => "<group>:<interface's address>:<source>",
         T::Membership6 => "[<group>]:<interface>",
         T::SourceMembership6 => "[<group>]:<interface>:[<source>]",
+        T::IntPair => "<number>:<number>",
+        T::IntUnsignedLong => "<number>:<flags>",
     }
 }
 
@@ -312,6 +329,18 @@ mod tests {
         assert_eq!(fault(ValueType::SocketOptionInt, "1:2:3:4"), "trailing garbage in numerical arg");
         assert_eq!(fault(ValueType::SocketOptionInt, "x:2:3"), "missing numerical value");
         let garbage = read(ValueType::SocketOptionInt, Some(b"1:2q:3")).unwrap_err();
+        assert_eq!(garbage, number::c_int(b"2q").unwrap_err().shifted(2));
+    }
+
+    #[test]
+    fn pairs_are_two_numbers() {
+        assert_eq!(value(ValueType::IntPair, "132:43"), Value::Pair(132, 43));
+        assert_eq!(value(ValueType::IntPair, "-1:0x10"), Value::Pair(-1, 16));
+        assert_eq!(value(ValueType::IntUnsignedLong, "2:0xffffffff"), Value::Pair(2, 0xffff_ffff));
+        assert_eq!(fault(ValueType::IntPair, "132"), "2 arguments required");
+        assert_eq!(fault(ValueType::IntPair, "1:2:3"), "trailing garbage in numerical arg");
+        assert!(fault(ValueType::IntUnsignedLong, "2:-1").contains("out of range"));
+        let garbage = read(ValueType::IntPair, Some(b"1:2q")).unwrap_err();
         assert_eq!(garbage, number::c_int(b"2q").unwrap_err().shifted(2));
     }
 

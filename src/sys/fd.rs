@@ -92,6 +92,12 @@ pub fn ready_now(fd: BorrowedFd<'_>, write: bool) -> bool {
     matches!(poll(&mut set, PollTimeout::ZERO), Ok(count) if count > 0)
 }
 
+/// Whether a connection that was begun stands by now, and nothing has befallen it.
+pub fn is_connected(fd: BorrowedFd<'_>) -> bool {
+    let mut set = [PollFd::new(fd, PollFlags::POLLOUT)];
+    poll(&mut set, PollTimeout::ZERO).is_ok() && set[0].revents() == Some(PollFlags::POLLOUT)
+}
+
 /// Whether the peer has closed its writing side for good (`POLLRDHUP`, which nix does not name).
 pub fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
     let mut set = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };

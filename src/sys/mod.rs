@@ -15,4 +15,5 @@ pub mod resolver;
 pub mod socket;
 pub mod sockopt;
 pub mod terminal;
+pub mod termios;
 pub mod time;

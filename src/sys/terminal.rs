@@ -3,36 +3,60 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-/// Brings a terminal's settings back when it is dropped.
+pub use super::termios::{Termios, Word, is_near};
+
+/// How a terminal was found by the first of those here who change its settings.
+struct Found {
+    /// The number of the device, whatever name it was opened by.
+    device: u32,
+    settings: Termios,
+    /// How many want the settings back.
+    guards: usize,
+}
+
+/// All terminals whose settings are changed here. Both addresses, or sessions that run at the same time, may have
+/// the same one: it is brought back when the last of them ends, to what the first one found.
+static FOUND: Mutex<Vec<Found>> = Mutex::new(Vec::new());
+
+/// Brings a terminal's settings back when it, and every other guard of that terminal, is dropped.
 #[derive(Debug)]
 pub struct Restore {
     fd: OwnedFd,
-    /// The kernel's own structure: nix's may not be shared between threads. `None` once it is not wanted back.
-    settings: Option<libc::termios>,
+    device: u32,
+    wanted: bool,
 }
 
 impl Restore {
     /// Leaves the terminal as it is now: for terminals that were made here and go with their channel.
     pub fn keep(mut self) {
-        self.settings = None;
+        self.wanted = false;
     }
 }
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        let Some(settings) = self.settings else { return };
+        let mut all = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = all.iter().position(|found| found.device == self.device) else { return };
+        all[place].guards -= 1;
+        if all[place].guards > 0 {
+            return;
+        }
+        let settings = all.swap_remove(place).settings;
+        if !self.wanted {
+            return;
+        }
         // In the background the call would stop the process with SIGTTOU, see termios(3); blocked, it works.
         let stop = SigSet::from(Signal::SIGTTOU);
         let before = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         // A terminal that is gone needs no settings.
-        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &Termios::from(settings));
+        let _ = settings.write(self.fd.as_fd());
         if let Ok(mask) = before {
             let _ = mask.thread_set_mask();
         }
@@ -40,14 +64,40 @@ impl Drop for Restore {
 }
 
 /// The terminal's settings, and the guard that brings them back. The guard keeps the terminal open.
+///
+/// # Errors
+/// ENOTTY where there is no terminal; EIO where it is gone.
 pub fn read(fd: BorrowedFd<'_>) -> io::Result<(Restore, Termios)> {
-    let settings = tcgetattr(fd)?;
-    Ok((Restore { fd: fd.try_clone_to_owned()?, settings: Some(settings.clone().into()) }, settings))
+    // First, so that no other guard brings earlier settings back in between.
+    let mut all = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let settings = Termios::read(fd)?;
+    let device = device(fd)?;
+    let fd = fd.try_clone_to_owned()?;
+    match all.iter_mut().find(|found| found.device == device) {
+        Some(found) => found.guards += 1,
+        None => all.push(Found { device, settings, guards: 1 }),
+    }
+    Ok((Restore { fd, device, wanted: true }, settings))
 }
 
-/// Changes the terminal's settings at once.
-pub fn set(fd: BorrowedFd<'_>, settings: &Termios) -> io::Result<()> {
-    Ok(tcsetattr(fd, SetArg::TCSANOW, settings)?)
+/// The number of the terminal's device, which is the same for /dev/tty and the name it stands for: `TIOCGDEV`.
+fn device(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut device: libc::c_uint = 0;
+    // SAFETY: TIOCGDEV writes one unsigned int through the pointer, which lives as long as the call.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV, &raw mut device) })?;
+    Ok(device)
+}
+
+/// Sets the size that programs on the terminal are told, in characters: `TIOCSWINSZ`, `ioctl_tty(2)`. The size in
+/// pixels stays.
+pub fn set_size(fd: BorrowedFd<'_>, columns: u16, rows: u16) -> io::Result<()> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize through the pointer, which lives as long as the call.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
+    size = libc::winsize { ws_row: rows, ws_col: columns, ..size };
+    // SAFETY: TIOCSWINSZ reads one winsize through the pointer, which lives as long as the call.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })?;
+    Ok(())
 }
 
 /// Makes it the controlling terminal of this process, which leads a session: `TIOCSCTTY`, `ioctl_tty(2)`.
@@ -69,10 +119,9 @@ pub fn slave_number(fd: BorrowedFd<'_>) -> Option<u32> {
 /// once at the start of a line, twice within one (termios(3), VEOF). Empty when the terminal is raw, which
 /// has no way to say it.
 pub fn end_of_file(fd: BorrowedFd<'_>, at_line_start: bool) -> Vec<u8> {
-    match tcgetattr(fd) {
-        Ok(settings) if settings.local_flags.contains(LocalFlags::ICANON) => {
-            let end = settings.control_chars[SpecialCharacterIndices::VEOF as usize];
-            vec![end; if at_line_start { 1 } else { 2 }]
+    match Termios::read(fd) {
+        Ok(settings) if settings.has(Word::Local, libc::ICANON) => {
+            vec![settings.character(libc::VEOF); if at_line_start { 1 } else { 2 }]
         }
         _ => Vec::new(),
     }
@@ -109,9 +158,9 @@ pub fn open_pair() -> io::Result<Pair> {
 
 /// No echo, no line editing, no conversion: see cfmakeraw(3).
 pub fn make_raw(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let mut settings = tcgetattr(fd)?;
-    cfmakeraw(&mut settings);
-    Ok(tcsetattr(fd, SetArg::TCSANOW, &settings)?)
+    let mut settings = Termios::read(fd)?;
+    settings.make_raw();
+    settings.write(fd)
 }
 
 /// Whether the terminal that controls this process has this process's group in the foreground. A child
@@ -140,4 +189,68 @@ pub fn slave(master: BorrowedFd<'_>) -> io::Result<Slave> {
     let seen = set[0].revents().unwrap_or(PollFlags::empty());
     let used = seen.contains(PollFlags::POLLIN) || !seen.contains(PollFlags::POLLHUP);
     Ok(if used { Slave::Used } else { Slave::Closed })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn speed(pair: &Pair) -> u32 {
+        Termios::read(pair.slave.as_fd()).unwrap().output_speed()
+    }
+
+    fn set_speed(pair: &Pair, baud: u32) {
+        let mut settings = Termios::read(pair.slave.as_fd()).unwrap();
+        settings.set_speed(baud);
+        settings.write(pair.slave.as_fd()).unwrap();
+    }
+
+    #[test]
+    fn the_last_guard_brings_back_what_the_first_one_found() {
+        let pair = open_pair().unwrap();
+        for first_ends_first in [true, false] {
+            set_speed(&pair, 300);
+            let (first, _) = read(pair.slave.as_fd()).unwrap();
+            set_speed(&pair, 9600);
+            // Opened once more, by its name.
+            let again = std::fs::File::open(&pair.name).unwrap();
+            let (second, seen) = read(again.as_fd()).unwrap();
+            assert_eq!(seen.output_speed(), 9600);
+            set_speed(&pair, 115_200);
+            let (earlier, later) = if first_ends_first { (first, second) } else { (second, first) };
+            drop(earlier);
+            assert_eq!(speed(&pair), 115_200, "somebody still uses it");
+            drop(later);
+            assert_eq!(speed(&pair), 300);
+        }
+        let (guard, _) = read(pair.slave.as_fd()).unwrap();
+        set_speed(&pair, 75);
+        guard.keep();
+        assert_eq!(speed(&pair), 75);
+    }
+
+    #[test]
+    fn terminals_are_told_from_each_other() {
+        let (one, other) = (open_pair().unwrap(), open_pair().unwrap());
+        let (_guard, _) = read(other.slave.as_fd()).unwrap();
+        let (guard, _) = read(one.slave.as_fd()).unwrap();
+        let before = speed(&one);
+        set_speed(&one, 50);
+        drop(guard);
+        assert_eq!(speed(&one), before);
+    }
+
+    #[test]
+    fn a_terminal_that_is_gone_is_forgotten() {
+        const MARK: u32 = 12_347;
+        let known = || FOUND.lock().unwrap().iter().any(|found| found.settings.output_speed() == MARK);
+        let pair = open_pair().unwrap();
+        set_speed(&pair, MARK);
+        let (guard, _) = read(pair.slave.as_fd()).unwrap();
+        assert!(known());
+        drop(pair);
+        drop(guard);
+        assert!(!known());
+    }
 }

@@ -17,7 +17,7 @@ use crate::spec::Word;
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn context() -> Context {
-    Context { log: Log::silent(), environment: Arc::default(), environment_wanted: false, other: None }
+    Context::new(Log::silent())
 }
 
 fn planned(kind: &str, text: &str, settings: Settings, direction: Direction) -> Result<Arc<dyn Connect>> {

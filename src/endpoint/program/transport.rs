@@ -34,12 +34,12 @@ impl Ends {
     pub fn open(transport: Transport, options: &Options, direction: Direction, log: &Log) -> Result<Self> {
         match transport {
             Transport::Pty => Self::terminal(options, direction, log),
-            Transport::Pipes => Self::pipes(options, direction),
-            _ => Self::socketpair(options, direction),
+            Transport::Pipes => Self::pipes(options, direction, log),
+            _ => Self::socketpair(options, direction, log),
         }
     }
 
-    fn socketpair(options: &Options, direction: Direction) -> Result<Self> {
+    fn socketpair(options: &Options, direction: Direction, log: &Log) -> Result<Self> {
         let settings = &options.settings.socket;
         let domain = settings.family.map_or(socket2::Domain::UNIX, socket2::Domain::from);
         let kind = settings.kind.map_or(socket2::Type::STREAM, socket2::Type::from);
@@ -47,7 +47,7 @@ impl Ends {
         let (ours, theirs) =
             socket2::Socket::pair(domain, kind, protocol).map_err(|error| Error::open(Phase::Socket, error))?;
         let ours = OwnedFd::from(ours);
-        apply(options, ours.as_fd())?;
+        apply(options, ours.as_fd(), log)?;
         // Only what was not chosen by number is known without asking.
         let plain = settings.family.is_none() && settings.kind.is_none();
         let theirs = Arc::new(OwnedFd::from(theirs));
@@ -58,14 +58,14 @@ impl Ends {
         })
     }
 
-    fn pipes(options: &Options, direction: Direction) -> Result<Self> {
+    fn pipes(options: &Options, direction: Direction, log: &Log) -> Result<Self> {
         let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| Error::open(Phase::Open, errno.into()));
         let (from, output) =
             if direction.reads() { pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
         let (input, to) =
             if direction.writes() { pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
         for fd in [&from, &to].into_iter().flatten() {
-            apply(options, fd.as_fd())?;
+            apply(options, fd.as_fd(), log)?;
         }
         Ok(Self { ours: Ours::Pipes { from, to }, input: input.map(Arc::new), output: output.map(Arc::new) })
     }
@@ -157,13 +157,13 @@ fn pipe_channel(from: Option<OwnedFd>, to: Option<OwnedFd>, settings: &Settings,
 
 /// Applies the options that are calls on a descriptor, all in their order: nothing happens to this one
 /// between its creation and its use.
-fn apply(options: &Options, fd: BorrowedFd<'_>) -> Result<()> {
+fn apply(options: &Options, fd: BorrowedFd<'_>, log: &Log) -> Result<()> {
     for moment in
         [SocketMoment::Created, SocketMoment::BeforeBind, SocketMoment::BeforeConnect, SocketMoment::Connected]
     {
         options.on_socket(moment, fd)?;
     }
     options.on_descriptor(DescriptorMoment::Opened, fd)?;
-    options.set_up_terminal(fd)?;
+    options.set_up_terminal(fd, log)?;
     options.on_descriptor(DescriptorMoment::Late, fd)
 }

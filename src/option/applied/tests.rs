@@ -5,8 +5,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use nix::sys::termios::{BaudRate, LocalFlags, cfgetospeed, tcgetattr};
-
 use super::*;
 use crate::option::{Groups, LockApi, Principal, Settings, find};
 
@@ -198,32 +196,6 @@ fn groups_are_joined_by_name_index_and_address() {
     let nowhere = options(&[("join-group", parts("ff02::7:1|nosuchif0"))]);
     let error = nowhere.on_socket(SocketMoment::Created, socket_v6.as_fd()).unwrap_err();
     assert_eq!(error.errno(), Some(libc::ENODEV));
-}
-
-#[test]
-fn terminal_settings_change_in_one_step_and_come_back() {
-    let pair = nix::pty::openpty(None, None).unwrap();
-    let before = tcgetattr(&pair.slave).unwrap();
-    let flag = Value::None;
-    let given = options(&[("b9600", flag.clone()), ("rawer", flag), ("echo", Value::Bool(true))]);
-    assert!(given.has_terminal_settings());
-    let guard = given.apply_terminal(pair.slave.as_fd()).unwrap().expect("a guard");
-    let changed = tcgetattr(&pair.slave).unwrap();
-    assert_eq!(cfgetospeed(&changed), BaudRate::B9600);
-    assert_eq!(changed.local_flags, LocalFlags::ECHO);
-    drop(guard);
-    let after = tcgetattr(&pair.slave).unwrap();
-    assert_eq!((after.local_flags, cfgetospeed(&after)), (before.local_flags, cfgetospeed(&before)));
-    assert_eq!((after.input_flags, after.control_chars), (before.input_flags, before.control_chars));
-    assert!(options(&[]).apply_terminal(pair.slave.as_fd()).unwrap().is_none());
-}
-
-#[test]
-fn what_is_no_terminal_is_an_error() {
-    let directory = Directory::new("tty");
-    let (_path, file) = directory.file("");
-    let error = options(&[("raw", Value::None)]).apply_terminal(file.as_fd()).unwrap_err();
-    assert_eq!(error.errno(), Some(libc::ENOTTY));
 }
 
 #[test]

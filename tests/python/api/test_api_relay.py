@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ferrule
 import pytest
-from connections import HOST, PATIENCE, asked, connect, connect_unix, everything, open_descriptors
+from connections import HOST, PATIENCE, asked, connect, connect_unix, everything, open_descriptors, wait_for
 from ferrule import Exec, Open, OpenError, Pipe, Relay, System, TcpConnect, TcpListen, UnixListen
 
 
@@ -43,6 +43,27 @@ def test_typed_tcp(port: int, echo: int) -> None:
         assert asked(connect(port), b"question") == b"question"
         report = running.wait(PATIENCE)
     assert (report.left_to_right.bytes, report.right_to_left.bytes) == (8, 8)
+
+
+def test_the_chosen_port_is_told(echo: int) -> None:
+    with Relay(TcpListen(0, bind=HOST, fork=True), TcpConnect(HOST, echo)).start() as running:
+        wait_for(lambda: running.listening, "listening")
+        (name,) = running.listening
+        host, _, chosen = name.rpartition(":")
+        assert host == HOST
+        assert running.active == 0
+        with connect(int(chosen)) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            assert running.active == 1
+        wait_for(lambda: running.active == 0, "the end of the session")
+
+
+def test_a_path_that_is_listened_on_is_told(tmp_path: Path, echo: int) -> None:
+    path = tmp_path / "socket"
+    with Relay(UnixListen(path), TcpConnect(HOST, echo)).start() as running:
+        wait_for(lambda: running.listening, "listening")
+        assert running.listening == [str(path)]
 
 
 def test_both_ends_are_waited_for(port: int) -> None:
