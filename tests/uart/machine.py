@@ -129,8 +129,16 @@ class Machine:
         self._control.run("chardev-send-break", id=wire)
 
     def plug(self) -> None:
-        """Plug the USB adapter in."""
-        self._control.run("device_add", driver="usb-serial", id=_ADAPTER, chardev=ADAPTER)
+        """Plug the USB adapter in, once the machine is done with the one that was pulled out."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._control.run("device_add", driver="usb-serial", id=_ADAPTER, chardev=ADAPTER)
+                return
+            except MachineError as error:
+                if "in use" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.02)
 
     def unplug(self) -> None:
         """Pull the USB adapter out."""

@@ -34,19 +34,31 @@ def received_break(found: Case) -> None:
             f"{_TIMES} breaks told, the middle one after", waits[_TIMES // 2], "ms with the host's way"
         )
         rig.host.ask("send", wire="first", text="after")
-        rig.wait_until(lambda: client.data.endswith(b"after"), "the data after the breaks")
+        client.wait_data(bytes(_TIMES) + b"after")
         told = sum(one[2] == wire.NOTIFY_LINE and one[3][0] & wire.BREAK != 0 for one in client.told)
         found.check(told == _TIMES, f"{told} notices of {_TIMES} breaks")
-        found.check(bytes(client.data) == b"after", f"the data after them is {bytes(client.data)!r}")
+        found.check(True, "each was read as one byte 0, before the data that came after them")
+
+
+def _between(found: Case, way: str, read: bytes) -> None:
+    """A break in the middle of data: what is read for it, and when the client is told."""
+    with served(f"{_TELNET_PATH},break={way}") as (_, port), wire.Client(port) as client:
+        client.ask(wire.LINE_MASK, bytes((wire.BREAK,)))
+        rig.host.ask("send", wire="second", text="before")
+        rig.wait_until(lambda: len(client.data) >= 6, "the data before the break")
+        since = len(client.told)
+        # The emulated line takes a break before the bytes it arrives with.
+        rig.host.ask("send", wire="second", text=f"{_BREAK_IN_TELNET}after")
+        place = client.wait_told(wire.NOTIFY_LINE, since, wire.BREAK, wire.BREAK)[1]
+        client.wait_data(b"before" + read + b"after")
+        found.check(True, f"break={way}: read as {read!r}, and nothing else came or went")
+        found.lines.append(f"break={way}: told after {place} bytes of data, 6 of them before the break")
 
 
 @case
 def break_between_bytes(found: Case) -> None:
-    """A break in the middle of data takes nothing away from it, and adds nothing."""
-    with Port(_TELNET_PATH), served(_TELNET_PATH) as (_, port), wire.Client(port) as client:
-        client.ask(wire.LINE_MASK, bytes((wire.BREAK,)))
-        since = len(client.told)
-        rig.host.ask("send", wire="second", text=f"before{_BREAK_IN_TELNET}after")
-        _, place, _, _ = client.wait_told(wire.NOTIFY_LINE, since, wire.BREAK, wire.BREAK)
-        client.wait_data(b"beforeafter")
-        found.lines.append(f"told after {place} of 11 bytes; it came after 6")
+    """A break in the middle of data is read as asked for, in its place, and told."""
+    with Port(_TELNET_PATH):
+        _between(found, "null", b"\0")
+        _between(found, "ignore", b"")
+        _between(found, "mark", b"\xff\0\0")

@@ -20,6 +20,7 @@ from rig import LIMIT, Case, Ferrule, Port, case, free_port, wait_until
 PATH = "/dev/ttyS1"
 _LOOP = 0x8000  # TIOCM_LOOP of <asm-generic/termios.h>
 _GET_SETTINGS = 0x802C542A  # TCGETS2 of <asm-generic/ioctls.h>
+_GOAL_MS = 50
 _SPEEDS = "36xII"  # where struct termios2 of <asm-generic/termbits.h> has them
 
 
@@ -49,7 +50,7 @@ def speed(port: Port) -> int:
 
 @contextmanager
 def served(path: str) -> Iterator[tuple[Ferrule, int]]:
-    """Ferrule as an RFC 2217 server of the line at `path`, and its TCP port."""
+    """Ferrule as an RFC 2217 server of a line, by its path and options; yields it and its TCP port."""
     port = free_port()
     ferrule = Ferrule(f"RFC2217-LISTEN:{port},bind=127.0.0.1,reuseaddr", f"SERIAL:{path}")
     ferrule.wait_listening(port)
@@ -108,6 +109,26 @@ def modem_lines(found: Case) -> None:
                     took = (time.monotonic() - start) * 1000
                     found.check(on_line, f"{name} = {value} is on the line when it is answered")
                     found.figure(f"{name} = {value}: {answer} followed after", took, "ms")
+
+
+@case
+def line_notices(found: Case) -> None:
+    """A client that lowers RTS and DTR hears at once that CTS and DSR have gone."""
+    with plugged() as plug, served(PATH) as (_, port), wire.Client(port) as client:
+        client.ask(wire.MODEM_MASK, b"\xff")
+        for name, off, on, line, bit in (
+            ("RTS", wire.RTS_OFF, wire.RTS_ON, termios.TIOCM_RTS, wire.CTS),
+            ("DTR", wire.DTR_OFF, wire.DTR_ON, termios.TIOCM_DTR, wire.DSR),
+        ):
+            for value, wanted, level in ((off, 0, 0), (on, bit, line)):
+                since, start = len(client.told), time.monotonic()
+                answer = client.ask(wire.SET_CONTROL, bytes((value,)))
+                answered = time.monotonic()
+                found.check(answer[0] == value, f"{name}: {value} is answered with {answer[0]}")
+                found.check(modem(plug) & line == level, f"{name} is {'on' if level else 'off'} on the line")
+                told = client.wait_told(wire.NOTIFY_MODEM, since, wanted, bit)[0]
+                found.figure(f"{name}: answered after", (answered - start) * 1000, "ms")
+                found.figure(f"{name}: what follows it told after", (told - start) * 1000, "ms", _GOAL_MS)
 
 
 @case

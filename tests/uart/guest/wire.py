@@ -15,6 +15,8 @@ _BINARY, _COM_PORT = 0, 44
 SET_BAUD, SET_CONTROL = 1, 5
 NOTIFY_LINE, NOTIFY_MODEM = 106, 107
 LINE_MASK, MODEM_MASK = 10, 11
+DTR_ON, DTR_OFF, RTS_ON, RTS_OFF = 8, 9, 11, 12
+"""Values of SET_CONTROL."""
 BREAK = 16
 """Bit of the line state: a break was received."""
 CTS, DSR, RING, DCD = 16, 32, 64, 128
