@@ -54,9 +54,7 @@ def _ferrule(tools: Tools, lines: Sequence[Line], clients: int) -> list[str]:
     assert tools.ferrule is not None
     if len(lines) == 1:
         line = lines[0]
-        if clients == 1:
-            return [str(tools.ferrule), _listen(line), f"SERIAL:{line.path}"]
-        return [str(tools.ferrule), _listen(line, ",fork"), f"SERIAL:{line.path},share"]
+        return [str(tools.ferrule), _listen(line, ",share" * (clients > 1)), f"SERIAL:{line.path}"]
     script = Path(__file__).with_name("many_relays.py")
     pairs = [f"{line.listen.place}={line.path}" for line in lines]
     return [str(tools.ferrule.with_name("python")), str(script), *pairs]

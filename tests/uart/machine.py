@@ -115,7 +115,7 @@ class Machine:
         assert self._process.stdout is not None
         return os.read(self._process.stdout.fileno(), 65536)
 
-    def type(self, line: str) -> None:
+    def enter(self, line: str) -> None:
         """Type a line at the console."""
         assert self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")

@@ -115,7 +115,7 @@ def serve(machine: Machine, options: argparse.Namespace) -> Outcome:
             case "done":
                 outcome.done = True
                 break
-        machine.type(json.dumps(answer))
+        machine.enter(json.dumps(answer))
     return outcome
 
 

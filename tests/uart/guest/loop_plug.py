@@ -15,7 +15,7 @@ from typing import Any
 
 import serial
 import wire
-from rig import LIMIT, Case, Ferrule, Port, case, free_port, wait_until
+from rig import LIMIT, Case, Ferrule, Port, Watch, case, free_port, wait_until
 
 PATH = "/dev/ttyS1"
 _LOOP = 0x8000  # TIOCM_LOOP of <asm-generic/termios.h>
@@ -43,7 +43,7 @@ def modem(port: Port) -> int:
     return lines[0]
 
 
-def speed(port: Port) -> int:
+def speed(port: Watch) -> int:
     """The output speed the driver has set, in bits a second."""
     return int(struct.unpack(_SPEEDS, fcntl.ioctl(port.descriptor, _GET_SETTINGS, bytes(44)))[1])
 

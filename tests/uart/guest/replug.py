@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import rig
-from rig import LIMIT, Case, Ferrule, case, free_port, wait_until
+import wire
+from loop_plug import served, speed
+from rig import LIMIT, Case, Ferrule, Watch, case, free_port, wait_until
 
 _PATH = "/dev/ttyUSB0"
 _NEXT = "/dev/ttyUSB1"  # its name when somebody still had the old one open
@@ -101,6 +104,27 @@ def written_while_away(found: Case) -> None:
         while len(back) < len(data) and (piece := client.recv(4096)):
             back += piece
         found.check(bytes(back) == data, f"{len(data)} bytes arrived, whole and in order")
+
+
+@case
+@_adapter()
+def settings_come_back(found: Case) -> None:
+    """What an RFC 2217 client has set is set again on an adapter that was pulled out and plugged in."""
+    with served(f"{_PATH},reconnect") as (ferrule, port), wire.Client(port) as client:
+        client.ask(wire.SET_BAUD, (57600).to_bytes(4, "big"))
+        client.ask(wire.SET_PARITY, bytes((wire.EVEN,)))
+        _unplug()
+        wait_until(lambda: ferrule.check() and not ferrule.opened("/dev/ttyUSB"), "the adapter let go of")
+        _plug()
+        wait_until(lambda: ferrule.check() and ferrule.opened("/dev/ttyUSB"), "the adapter opened again")
+        client.send(b"again")
+        client.wait_data(b"again")
+        with Watch(_PATH) as now:
+            found.check(speed(now) == 57600, f"the speed is {speed(now)} again")
+            parity = termios.tcgetattr(now.descriptor)[2] & (termios.PARENB | termios.PARODD)
+            found.check(parity == termios.PARENB, "the parity is even again")
+        answer = client.ask(wire.SET_BAUD, bytes(4))
+        found.check(int.from_bytes(answer, "big") == 57600, "and the client is told so")
 
 
 @case

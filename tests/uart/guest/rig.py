@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 sys.path.insert(0, "/rig/site")
 
@@ -43,7 +43,7 @@ def too_late(_number: int, _frame: FrameType | None) -> None:
     raise FailedError(f"took longer than {_CASE} s")
 
 
-def wait_until(condition: Callable[[], T], what: str, limit: float = LIMIT) -> T:
+def wait_until(condition: Callable[[], T | None], what: str, limit: float = LIMIT) -> T:
     """Return the first true value of `condition`, asked every millisecond."""
     deadline = time.monotonic() + limit
     while not (value := condition()):
@@ -247,20 +247,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Port:
-    """A serial line opened by the case itself, raw and without being hung up on closing."""
+class Watch:
+    """A serial line opened by the case itself and left as it is."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        tty.setraw(self.descriptor)
-        attributes = termios.tcgetattr(self.descriptor)
-        attributes[2] = (attributes[2] | termios.CLOCAL) & ~termios.HUPCL
-        termios.tcsetattr(self.descriptor, termios.TCSANOW, attributes)
 
-    def __enter__(self) -> Port:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self.descriptor)
+
+
+class Port(Watch):
+    """The same made raw, and not hung up when it is closed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        tty.setraw(self.descriptor)
+        attributes = termios.tcgetattr(self.descriptor)
+        attributes[2] = (attributes[2] | termios.CLOCAL) & ~termios.HUPCL
+        termios.tcsetattr(self.descriptor, termios.TCSANOW, attributes)
