@@ -7,7 +7,7 @@ SOURCES := $(shell find src python -type f -not -name '*.so' -not -path '*/__pyc
 export PYO3_PYTHON := $(abspath $(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint format generate bench fuzz clean
+.PHONY: demo test test-uart lint format generate bench fuzz clean
 
 demo: $(VENV)/release
 	$(VENV)/bin/ferrule demo
@@ -16,6 +16,10 @@ test: $(VENV)/installed $(VENV)/tools $(VENV)/pyserial
 	.ci/packages
 	cargo test
 	$(PYTHON) -m pytest
+
+# Serial lines with modem lines, breaks and plugs, in a virtual machine. The first run needs root, for apt.
+test-uart: $(VENV)/installed $(VENV)/tools
+	$(PYTHON) tests/uart/run.py
 
 # Before tests, since it is quicker to fail.
 lint: $(VENV)/installed $(VENV)/tools

@@ -1,4 +1,4 @@
-//! The load generator behind `peers.py`: both ends of every relayed connection.
+//! The load generator behind `peers.py` and `serial.py`: both ends of every relayed connection.
 //!
 //! `load ROLE [--KEY VALUE]...` plays one role and answers with one JSON object a line on stdout.
 //! An endpoint is `tcp:127.0.0.1:PORT` (0 picks a free port) or `unix:PATH`.
@@ -11,6 +11,8 @@
 //! | `mixed` | both at once |
 //! | `connections` | connects, sends one byte there and back, closes |
 //! | `idle` | holds connections, and sends a burst through each when told to |
+//! | `device` | is a serial device that echoes |
+//! | `feed` | is serial devices that send at the speed of their lines, and the clients of their relays |
 //! | `emit` | writes the bytes of one stream to stdout, for a file or a pipe |
 //! | `floor` | a relay that does nothing but the calls no relay can do without, to compare with |
 //! | `tokio-copy` | a relay on `tokio::io::copy_bidirectional`, to compare with |
@@ -21,7 +23,9 @@
 mod load {
     pub mod arguments;
     pub mod connections;
+    pub mod device;
     pub mod endpoint;
+    pub mod feed;
     pub mod floor;
     pub mod idle;
     pub mod json;
@@ -56,6 +60,8 @@ fn play() -> Result<(), Failure> {
         "mixed" => load::mixed::mixed(&mut arguments),
         "connections" => load::connections::connections(&mut arguments),
         "idle" => load::idle::idle(&mut arguments),
+        "device" => load::device::echo(&mut arguments),
+        "feed" => load::feed::feed(&mut arguments),
         "emit" => load::pattern::emit(&mut arguments),
         "floor" => load::floor::relay(&mut arguments),
         "tokio-copy" => load::tokio_copy::relay(&mut arguments),

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from comparison.relays import Tools
@@ -38,15 +39,13 @@ def _version(*command: str) -> str:
     return next((line for line in lines if _NUMBERED.search(line)), f"{name}: version unknown")
 
 
-def describe(tools: Tools) -> list[str]:
-    """Return the machine and the versions, a line each."""
+def describe(tools: Tools, versions: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the machine and what command lines say of the versions, a line each."""
     cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     model = cpus[0].partition(":")[2].strip() if cpus else platform.machine()
     own = [_version(str(tools.ferrule), "-V")] if tools.ferrule else ["ferrule: not installed"]
     return [
         f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}",
         *own,
-        _version("socat", "-V"),
-        _version("haproxy", "-v"),
-        _version("nginx", "-v"),
+        *(_version(*command) for command in versions),
     ]

@@ -15,7 +15,6 @@
 | ``first`` | milliseconds from the start to the first byte at the server |
 """
 
-import dataclasses
 import functools
 import threading
 import time
@@ -24,28 +23,12 @@ from collections.abc import Callable
 from comparison import one_shot
 from comparison.bench import Bench, Figures, Stage
 from comparison.processes import MeasureError
+from comparison.program import Row
 from comparison.relays import Peer
 
 _BURST = 256 * 1024
 _SETTLE = 1.0
 _MIB = 1024 * 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the benchmark.
-
-    Args:
-        name: As in ``--only``.
-        title: What is measured, for people.
-        peers: Names of the relays it can be measured with.
-        measure: Makes one run.
-    """
-
-    name: str
-    title: str
-    peers: tuple[str, ...]
-    measure: Callable[[Bench, Peer], Figures]
 
 
 def _cpu(stage: Stage, before: float, units: float, name: str) -> Figures:

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from comparison.goals import GOALS, Medians
-from comparison.rows import Row
+from comparison.goals import Goal, Medians
 
 UNITS = {
     "rate": "GB/s",
@@ -18,6 +17,11 @@ UNITS = {
     "after": "x after a burst",
     "descriptors": "descriptors each",
     "first": "ms",
+    "speed": "MB/s",
+    "core": "% of a core",
+    "started": "ms to start",
+    "kept": "% arrived",
+    "slower": "x as late",
 }
 _NOT_MEASURED = "not measured"
 
@@ -42,11 +46,13 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], markdown: bool) -
     return "\n".join((bars[0] + row + bars[2]).rstrip() for row in rows)
 
 
-def goals(rows: Sequence[Row], medians: Medians, markdown: bool) -> str:
-    """Return the table of goals in these rows: figure, the peer's figure, ratio, goal, met or not."""
-    titles = {row.name: row.title for row in rows}
+def goals(titles: Mapping[str, str], wanted: Sequence[Goal], medians: Medians, markdown: bool) -> str:
+    """Return the table of goals: figure, the peer's figure, ratio, goal, met or not.
+
+    The titles are those of the rows by their names, here and in `figures`.
+    """
     lines = []
-    for goal in (goal for goal in GOALS if goal.row in titles):
+    for goal in wanted:
         own = medians.get((goal.row, "ferrule"), {}).get(goal.figure)
         other = medians.get((goal.row, goal.peer), {}).get(goal.figure) if goal.peer else None
         met = goal.met(medians)
@@ -65,22 +71,22 @@ def goals(rows: Sequence[Row], medians: Medians, markdown: bool) -> str:
 
 
 def figures(
-    rows: Sequence[Row],
+    titles: Mapping[str, str],
     runs: Mapping[tuple[str, str], Sequence[Mapping[str, float]]],
     medians: Medians,
     markdown: bool,
 ) -> str:
     """Return the table of every peer's figures: the median, and the least and the most of the runs."""
-    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers if (row.name, peer) in runs))
+    peers = list(dict.fromkeys(peer for row in titles for named, peer in runs if named == row))
     lines = []
-    for row in rows:
-        names = dict.fromkeys(name for peer in peers for name in medians.get((row.name, peer), ()))
+    for row, title in titles.items():
+        names = dict.fromkeys(name for peer in peers for name in medians.get((row, peer), ()))
         for name in names:
             cells = []
             for peer in peers:
-                values = [run[name] for run in runs.get((row.name, peer), ()) if name in run]
-                middle = medians.get((row.name, peer), {}).get(name)
+                values = [run[name] for run in runs.get((row, peer), ()) if name in run]
+                middle = medians.get((row, peer), {}).get(name)
                 spread = f" [{number(min(values))}-{number(max(values))}]" if len(values) > 1 else ""
                 cells.append("" if middle is None else number(middle) + spread)
-            lines.append((row.title, UNITS[name], *cells))
+            lines.append((title, UNITS[name], *cells))
     return table(("row", "figure", *peers), lines, markdown)

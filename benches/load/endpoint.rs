@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -79,8 +79,8 @@ impl Endpoint {
         Ok((socket, bound))
     }
 
-    /// Connects a blocking socket and asks the far end for `service`; returns once it has answered.
-    pub fn open(&self, service: Service) -> Result<Socket, Failure> {
+    /// Connects a blocking socket to whatever is there.
+    pub fn connect(&self) -> Result<Socket, Failure> {
         let socket = Socket::new(self.domain(), Type::STREAM, None)?;
         if let Self::Tcp(_) = self {
             socket.set_tcp_nodelay(true)?;
@@ -88,6 +88,12 @@ impl Endpoint {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.connect(&self.address()?)?;
+        Ok(socket)
+    }
+
+    /// Connects and asks the far end for `service`; returns once it has answered.
+    pub fn open(&self, service: Service) -> Result<Socket, Failure> {
+        let socket = self.connect()?;
         let mut answer = [0];
         (&socket).write_all(&[service.byte()])?;
         (&socket).read_exact(&mut answer)?;
@@ -160,7 +166,8 @@ pub fn transmit(socket: &Socket, bytes: &[u8]) -> Result<Option<usize>, Errno> {
     pending(nix::sys::socket::send(socket.as_raw_fd(), bytes, flags))
 }
 
-fn pending(result: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
+/// The count of a call that does not block; `None` when it would have.
+pub fn pending(result: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
     match result {
         Ok(count) => Ok(Some(count)),
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
@@ -184,16 +191,16 @@ impl Waiter {
         Ok(Self(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
 
-    pub fn add(&self, socket: &Socket, token: usize, flags: EpollFlags) -> Result<(), Errno> {
-        self.0.add(socket, EpollEvent::new(flags, token as u64))
+    pub fn add(&self, file: impl AsFd, token: usize, flags: EpollFlags) -> Result<(), Errno> {
+        self.0.add(file, EpollEvent::new(flags, token as u64))
     }
 
-    pub fn change(&self, socket: &Socket, token: usize, flags: EpollFlags) -> Result<(), Errno> {
-        self.0.modify(socket, &mut EpollEvent::new(flags, token as u64))
+    pub fn change(&self, file: impl AsFd, token: usize, flags: EpollFlags) -> Result<(), Errno> {
+        self.0.modify(file, &mut EpollEvent::new(flags, token as u64))
     }
 
-    pub fn remove(&self, socket: &Socket) -> Result<(), Errno> {
-        self.0.delete(socket)
+    pub fn remove(&self, file: impl AsFd) -> Result<(), Errno> {
+        self.0.delete(file)
     }
 
     /// Waits at most `milliseconds`; yields the tokens of what is ready.
