@@ -144,11 +144,14 @@ struct Mirrored {
 }
 
 impl Mirrored {
-    /// Begins: the terminal shows what the line has, but for what the `wish` says, which the line is to have.
-    fn begin(port: &Arc<Port>, line: Arc<dyn Line>, wish: Change, log: &Log) -> io::Result<Self> {
+    /// Begins: the terminal shows what the line has, but for what the `wish` says, which the line is to have, and
+    /// for the speed that a program has set since the terminal was `made`: it need not have waited for the line.
+    fn begin(port: &Arc<Port>, line: Arc<dyn Line>, wish: Change, made: Shown, log: &Log) -> io::Result<Self> {
         pty::set_packet_mode(port.as_fd(), true)?;
         let events = line.watch();
         let mut settings = Termios::read(port.as_fd())?;
+        let Change { baud, stop_bits, .. } = Shown::on(&settings).since(made);
+        let wish = wish.then(&Change { baud, stop_bits, ..Change::default() });
         let state = wish.applied_to(line.state());
         settings.change(&Shown::on(&settings).towards(&state));
         settings.set(Word::Local, libc::EXTPROC, true);
@@ -316,6 +319,7 @@ pub struct Mirror {
     port: Arc<Port>,
     control: Arc<MirrorControl>,
     wish: Change,
+    made: Shown,
     /// The settings may become others without a word: the slave is closed for a while, and new when it is opened.
     sat_out: bool,
     mirrored: Option<Mirrored>,
@@ -324,16 +328,18 @@ pub struct Mirror {
 
 impl Mirror {
     /// Reads `inner`, which is `port` or waits for its slave (`sat_out`). `wish` is what the line is to have to
-    /// begin with.
+    /// begin with; `made` is what the terminal had when nobody could have opened it.
     pub fn new(
         inner: Box<dyn Source>,
         port: &Arc<Port>,
         control: Arc<MirrorControl>,
         wish: Change,
+        made: &Termios,
         sat_out: bool,
         log: &Log,
     ) -> Self {
-        Self { inner, port: Arc::clone(port), control, wish, sat_out, mirrored: None, log: log.clone() }
+        let (port, made, log) = (Arc::clone(port), Shown::on(made), log.clone());
+        Self { inner, port, control, wish, made, sat_out, mirrored: None, log }
     }
 
     /// Begins as soon as there is a line.
@@ -341,7 +347,7 @@ impl Mirror {
         if let Some(line) = self.control.take() {
             match &mut self.mirrored {
                 Some(mirrored) => mirrored.change_over(line, self.wish),
-                None => self.mirrored = Some(Mirrored::begin(&self.port, line, self.wish, &self.log)?),
+                None => self.mirrored = Some(Mirrored::begin(&self.port, line, self.wish, self.made, &self.log)?),
             }
         }
         if let Some(mirrored) = &mut self.mirrored

@@ -57,7 +57,8 @@ impl Rig {
         let port = Arc::new(Port::of_class(pair.master, Class::Master).unwrap());
         let control = Arc::new(MirrorControl::default());
         let inner = Box::new(PortSource::new(Arc::clone(&port), &Flow::default()));
-        let mirror = Mirror::new(inner, &port, Arc::clone(&control), wish, false, &Log::silent());
+        let made = Termios::read(port.as_fd()).unwrap();
+        let mirror = Mirror::new(inner, &port, Arc::clone(&control), wish, &made, false, &Log::silent());
         let line = Arc::new(line);
         control.attach(line.clone());
         Self { mirror, slave: File::from(pair.slave), line }
@@ -248,11 +249,22 @@ async fn the_line_is_given_what_the_options_of_the_terminal_ask_for() {
 }
 
 #[tokio::test]
+async fn a_program_need_not_wait_for_the_line() {
+    let mut rig = Rig::new(Fake::default(), Change::default());
+    // The line is there, but nothing has been read yet.
+    rig.set(|settings| settings.set_speed(1200));
+    rig.pass_on();
+    assert_eq!(rig.changes(), [baud(1200)]);
+    assert_eq!(rig.settings().output_speed(), 1200);
+}
+
+#[tokio::test]
 async fn without_a_line_the_terminal_is_left_as_it_is() {
     let pair = open_pair().unwrap();
     let port = Arc::new(Port::of_class(pair.master, Class::Master).unwrap());
     let inner = Box::new(PortSource::new(Arc::clone(&port), &Flow::default()));
-    let mut mirror = Mirror::new(inner, &port, Arc::default(), baud(300), false, &Log::silent());
+    let made = Termios::read(port.as_fd()).unwrap();
+    let mut mirror = Mirror::new(inner, &port, Arc::default(), baud(300), &made, false, &Log::silent());
     assert!(mirror.port().is_some() && !mirror.control.must_have());
     File::from(pair.slave.try_clone().unwrap()).write_all(b"line\n").unwrap();
     let mut buffer = [0; 16];

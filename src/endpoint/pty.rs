@@ -62,6 +62,7 @@ impl Connect for Pty {
         Box::pin(async move {
             let settings = &self.options.settings;
             let mut terminal = Terminal::open(&self.options, &context.log)?;
+            let made = Termios::read(terminal.master.as_fd()).map_err(|error| Error::open(Phase::Open, error))?;
             notice!(context.log, "PTY is {}", terminal.name.display());
             if settings.program.ctty
                 && let Some(slave) = &terminal.slave
@@ -72,7 +73,7 @@ impl Connect for Pty {
             if settings.pty.wait_slave {
                 terminal.wait_for_slave(settings.pty.interval.unwrap_or(INTERVAL)).await?;
             }
-            self.channel(terminal, &context.log).map_err(|error| Error::open(Phase::Open, error))
+            self.channel(terminal, &made, &context.log).map_err(|error| Error::open(Phase::Open, error))
         })
     }
 }
@@ -80,14 +81,14 @@ impl Connect for Pty {
 impl Pty {
     /// The channel of a terminal whose settings become those of the other side's line, if that has one, and which
     /// shows the settings that the other side makes, if that makes any.
-    fn channel(&self, terminal: Terminal, log: &Log) -> io::Result<Channel> {
+    fn channel(&self, terminal: Terminal, made: &Termios, log: &Log) -> io::Result<Channel> {
         let settings = &self.options.settings;
-        let wish = wish(&self.options, &Termios::read(terminal.master.as_fd())?);
+        let wish = wish(&self.options, made);
         let (control, mut line) = (Arc::new(MirrorControl::default()), None);
         let mirrored = |source, port: &Arc<Port>| {
             line = Some(Arc::new(Pseudo::new(port)));
             let sat_out = settings.pty.sitout_eio.is_some();
-            Box::new(Mirror::new(source, port, Arc::clone(&control), wish, sat_out, log)) as Box<dyn Source>
+            Box::new(Mirror::new(source, port, Arc::clone(&control), wish, made, sat_out, log)) as Box<dyn Source>
         };
         let mut channel = terminal.into_channel_with_port(settings, self.direction, mirrored)?;
         channel.line = line.map(|line| line as Arc<dyn Line>);

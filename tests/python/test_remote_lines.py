@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import serial
 from lines import LIMIT, Running, Tool, wait_until
-from peers import echo, pattern
+from peers import echo
 
 Ports = Callable[[], int]
 _TCGETS2 = 0x802C542A
@@ -66,7 +66,8 @@ def test_every_byte_comes_back_from_a_port(ferrule: Tool, far: Callable[[str], i
     data = EVERY_BYTE * 40
     for start in range(0, len(data), 1000):
         line.send(data[start : start + 1000])
-        wait_until(lambda end=min(start + 1000, len(data)): len(line.out) >= end, "the echo")
+        end = min(start + 1000, len(data))
+        wait_until(lambda end=end: len(line.out) >= end, "the echo")
     assert line.out.data == data
 
 
@@ -187,9 +188,7 @@ def test_a_program_sees_the_speed_a_client_has_set(
     ferrule: Tool, free_port: Ports, pyserial_client: Any, tmp_path: Path
 ) -> None:
     port, link = free_port(), tmp_path / "port"
-    server = ferrule.start(
-        "-d", "-d", f"RFC2217-LISTEN:{port},bind=127.0.0.1", f"PTY,rawer,link={link}"
-    )
+    server = ferrule.start("-d", "-d", f"RFC2217-LISTEN:{port},bind=127.0.0.1", f"PTY,rawer,link={link}")
     server.wait_for_log("listening on")
     client = pyserial_client(port, baudrate=19200, stopbits=2)
     assert speed(link) == 19200
