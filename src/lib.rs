@@ -9,8 +9,9 @@
 //! 5. [`line`]: what goes beside the bytes, the settings and signals of a serial line.
 //! 6. [`relay`]: two channels become a session of two independent directions, and a [`relay::Report`].
 //!
-//! Beside them: [`telnet`] (a protocol over a channel, and what it says of a line), [`error`] (one error type), [`log`] (events and where they go), [`command`] (the socat
-//! command line), [`sys`] (every `unsafe` block) and `python` (the only code that names PyO3).
+//! Beside them: [`telnet`] (a protocol over a channel, and what it says of a line), [`error`] (one error type),
+//! [`log`] (events and where they go), [`command`] (the socat command line), [`sys`] (every `unsafe` block) and
+//! `python` (the only code that names PyO3).
 
 pub mod channel;
 pub mod command;
