@@ -10,8 +10,9 @@
 //! 6. [`relay`]: two channels become a session of two independent directions, and a [`relay::Report`].
 //! 7. [`capture`]: what they moved, kept in a file.
 //!
-//! Beside them: [`telnet`] (a protocol without I/O), [`error`] (one error type), [`log`] (events and where they go), [`command`] (the socat
-//! command line), [`sys`] (every `unsafe` block) and `python` (the only code that names PyO3).
+//! Beside them: [`telnet`] (a protocol over a channel, and what it says of a line), [`error`] (one error type),
+//! [`log`] (events and where they go), [`command`] (the socat command line), [`sys`] (every `unsafe` block) and
+//! `python` (the only code that names PyO3).
 
 pub mod capture;
 pub mod channel;

@@ -142,3 +142,48 @@ async fn a_source_that_refuses_splices_is_read() {
         assert_eq!(std::str::from_utf8(&piece[16..255]).unwrap(), format!("{number:0239}"));
     }
 }
+
+/// A layer that gives a few bytes and holds others back.
+#[derive(Default)]
+struct Ahead {
+    given: bool,
+}
+
+impl tokio::io::AsyncRead for Ahead {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.given, true) {
+            return Poll::Pending;
+        }
+        buf.put_slice(b"given");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Source for Ahead {
+    fn ahead(&self) -> usize {
+        7
+    }
+}
+
+#[tokio::test]
+async fn what_a_layer_has_read_ahead_is_counted_once_as_undelivered() {
+    let (to, mut far) = UnixStream::pair().unwrap();
+    let source = Ahead::default();
+    let sink = PortSink::new(Arc::new(Port::new(to.into()).unwrap()), &Options::default());
+    let mut direction = Direction::new(Box::new(source), Box::new(sink), None, false);
+    let tally = Tally::default();
+    let moved = poll_fn(|cx| match direction.poll(cx, &tally) {
+        Poll::Pending if direction.flow.bytes == 0 => Poll::Pending,
+        polled => Poll::Ready(polled),
+    });
+    assert!(tokio::time::timeout(Duration::from_secs(20), moved).await.expect("bytes are moved").is_pending());
+    let mut given = [0; 5];
+    far.read_exact(&mut given).unwrap();
+    direction.abandon(&tally);
+    direction.abandon(&tally);
+    assert_eq!((direction.flow.bytes, direction.flow.undelivered), (5, 7));
+}

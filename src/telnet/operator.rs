@@ -195,7 +195,6 @@ impl Operator {
     /// Tells the far end what it is to know beside the data.
     pub fn poll_news(&mut self, cx: &mut Context<'_>) {
         self.settle();
-        let modem = self.state().modem;
         let Some(server) = &mut self.server else {
             let _ = self.wire.lock().poll_commands(cx);
             return;
@@ -205,9 +204,11 @@ impl Operator {
             server.heard(&event);
             count += 1;
         }
-        if count >= line::EVENTS {
+        if count >= line::EVENTS
+            && let Some(line) = self.attachment.line.get()
+        {
             // Some of them may have found no room.
-            server.catch_up(modem);
+            server.catch_up(line.state().modem);
         }
         let mut wire = self.wire.lock();
         // Whatever cannot be written yet has somebody who will be woken.

@@ -139,8 +139,7 @@ impl Wire {
 
     /// Holds data back, or sends them again. Answers are sent all the same.
     pub fn suspend(&mut self, on: bool) {
-        self.suspended = on;
-        if !on {
+        if std::mem::replace(&mut self.suspended, on) && !on {
             self.waker.wake_by_ref();
         }
     }

@@ -98,7 +98,7 @@ def serving(ferrule: Tool, target: str, options: str = "") -> Iterator[tuple[Run
     link = ferrule.folder / "slave"
     address = f"PTY,link={link},raw,echo=0,b115200" if target == "PTY" else target
     with echoing(link) if target == "PTY" else contextlib.nullcontext():
-        line = ferrule.start("-d", "-d", f"RFC2217-LISTEN:0,bind={LOOPBACK}{options}", address)
+        line = ferrule.start("-d", "-d", "-d", f"RFC2217-LISTEN:0,bind={LOOPBACK}{options}", address)
         yield line, int(line.wait_for_log(rf"listening on AF=2 {LOOPBACK}:(\d+)")[1])
 
 
@@ -301,6 +301,7 @@ def test_a_client_that_vanishes_ends_the_session(ferrule: Tool) -> None:
             client.until(lambda client=client: b"\x69\x05" in client.told)
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.socket.close()
+        wait_until(lambda: line.err.data.count(b"session ended") == 3, "all sessions have ended")
         line.terminate()
 
 

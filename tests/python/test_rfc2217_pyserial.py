@@ -70,6 +70,10 @@ def port(ferrule: Tool, target: str, number: int) -> Iterator[str]:
         yield f"rfc2217://{LOOPBACK}:{int(found[1])}"
 
 
+def failures(outcome: dict[str, str]) -> set[str]:
+    return {name for name, result in outcome.items() if result not in {"passed", "skipped"}}
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("target", ["PIPE", "PTY"])
 def test_all_that_pyserial_can_pass_passes(ferrule: Tool, target: str) -> None:
@@ -85,10 +89,13 @@ def test_all_that_pyserial_can_pass_passes(ferrule: Tool, target: str) -> None:
         outcome: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
         return outcome
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(3) as pool:
         outcomes = list(pool.map(run, range(len(FILES))))
+    # Some of them give an echo 50 ms, less than a busy machine may take: what failed is run again, alone.
+    for number, outcome in enumerate(outcomes):
+        if failures(outcome) - IMPOSSIBLE:
+            outcomes[number] = run(number)
     together = {name: result for outcome in outcomes for name, result in outcome.items()}
-    failed = {name: result for name, result in together.items() if result not in {"passed", "skipped"}}
-    assert set(failed) == IMPOSSIBLE, failed
+    assert failures(together) == IMPOSSIBLE, together
     assert {name for name, result in together.items() if result == "skipped"} == SKIPPED
     assert sum(result == "passed" for result in together.values()) >= 32
