@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ferrule import addresses
     from ferrule._core import Flow as Flow
+    from ferrule._core import Host as Host
     from ferrule._core import Report as Report
     from ferrule._core import Running as Running
     from ferrule._core import __version__ as __version__
@@ -38,6 +39,7 @@ _HOMES = {
     "ChildError": "errors",
     "Dual": "address",
     "Flow": "_core",
+    "Host": "_core",
     "OpenError": "errors",
     "OpenTimeoutError": "errors",
     "Relay": "relay",
@@ -59,6 +61,7 @@ __all__ = [
     "ChildError",
     "Dual",
     "Flow",
+    "Host",
     "OpenError",
     "OpenTimeoutError",
     "Relay",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ferrule import _core
-from ferrule._core import Flow, Report, Running
+from ferrule._core import Flow, Host, Report, Running
 from ferrule.address import Address
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ferrule.address import AddressLike
 
-__all__ = ["Flow", "Relay", "Report", "Running"]
+__all__ = ["Flow", "Host", "Relay", "Report", "Running"]
 
 # Seconds a cancelled task gives what was read to be written.
 _GRACE = 0.1
@@ -77,9 +77,13 @@ class Relay:
         """
         return self._core.run()
 
-    def start(self) -> Running:
-        """Starts the relay on a thread of its own and returns at once; errors come from ``wait()``."""
-        return self._core.start()
+    def start(self, host: Host | None = None) -> Running:
+        """Starts the relay and returns at once; errors come from ``wait()``.
+
+        Args:
+            host: The thread it shares with other relays; ``None`` starts one of its own.
+        """
+        return self._core.start(host)
 
     async def run_async(self) -> Report:
         """Relays until the end, beside the other tasks of the event loop.

@@ -46,7 +46,7 @@ mod _core {
     #[pymodule_export]
     use super::pair::virtual_pair;
     #[pymodule_export]
-    use super::relay::{Relay, Running};
+    use super::relay::{Host, Relay, Running};
     #[pymodule_export]
     use super::report::{Flow, Report};
     #[pymodule_export]
