@@ -50,9 +50,7 @@ fn samples(value: ValueType) -> Vec<Value> {
         Type::IntOrEmpty => vec![Value::Int(1), Value::Int(0), Value::None],
         Type::Timeval | Type::Timespec => vec![Value::Time(Duration::from_millis(1500)), Value::Time(Duration::ZERO)],
         // The words are each right for some option.
-        Type::Text => {
-            ["4", "lo", "none", "null", "1", "kick", "lease"].map(|word| Value::Text(word.into())).to_vec()
-        }
+        Type::Text => ["4", "lo", "none", "null", "1", "kick", "lease"].map(|word| Value::Text(word.into())).to_vec(),
         Type::TextOrNone => vec![Value::Text(b"name".to_vec()), Value::None],
         Type::Mode => vec![Value::Mode(0o640)],
         Type::User | Type::Group => vec![Value::Principal(Principal::Id(7))],

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ferrule import addresses
     from ferrule._core import Flow as Flow
     from ferrule._core import Holder as Holder
+    from ferrule._core import Host as Host
     from ferrule._core import Outages as Outages
     from ferrule._core import Port as Port
     from ferrule._core import Report as Report
@@ -45,6 +46,7 @@ _HOMES = {
     "Dual": "address",
     "Flow": "_core",
     "Holder": "_core",
+    "Host": "_core",
     "OpenError": "errors",
     "OpenTimeoutError": "errors",
     "Outages": "_core",
@@ -71,6 +73,7 @@ __all__ = [
     "Dual",
     "Flow",
     "Holder",
+    "Host",
     "OpenError",
     "OpenTimeoutError",
     "Outages",

@@ -11,6 +11,7 @@ from ferrule.errors import RelayError
 __all__ = [
     "Flow",
     "Holder",
+    "Host",
     "Outages",
     "Port",
     "Relay",
@@ -259,12 +260,22 @@ class Relay:
         buffer_size: int | None = None,
         capture: tuple[str | PathLike[str], str | None, int | None, int | None] | None = None,
     ) -> Self: ...
-    def start(self) -> Running: ...
+    def start(self, host: Host | None = None) -> Running: ...
     def run(self) -> Report: ...
 
 @final
+class Host:
+    """A thread that any number of relays share: ``Relay.start(host)``.
+
+    A thousand serial ports on one thread take a quarter of the memory that a thousand threads take, and less
+    of the processor. Bulk is faster on threads of its own. The thread ends with its last relay.
+    """
+
+    def __new__(cls) -> Self: ...
+
+@final
 class Running:
-    """A relay under way on a thread of its own.
+    """A relay under way, on a thread of its own or on that of a ``Host``.
 
     As a context manager it ends the relay when the block is left, and raises what made it fail. A relay
     whose ``Running`` is thrown away ends, too.

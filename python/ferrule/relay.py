@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ferrule import _core
-from ferrule._core import Flow, Outages, Report, Running
+from ferrule._core import Flow, Host, Outages, Report, Running
 from ferrule.address import Address
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ferrule.address import AddressLike
     from ferrule.capture import Capture
 
-__all__ = ["Flow", "Outages", "Relay", "Report", "Running"]
+__all__ = ["Flow", "Host", "Outages", "Relay", "Report", "Running"]
 
 # Seconds a cancelled task gives what was read to be written.
 _GRACE = 0.1
@@ -82,9 +82,13 @@ class Relay:
         """
         return self._core.run()
 
-    def start(self) -> Running:
-        """Starts the relay on a thread of its own and returns at once; errors come from ``wait()``."""
-        return self._core.start()
+    def start(self, host: Host | None = None) -> Running:
+        """Starts the relay and returns at once; errors come from ``wait()``.
+
+        Args:
+            host: The thread it shares with other relays; ``None`` starts one of its own.
+        """
+        return self._core.start(host)
 
     async def run_async(self) -> Report:
         """Relays until the end, beside the other tasks of the event loop.

@@ -49,7 +49,7 @@ mod _core {
     #[pymodule_export]
     use super::ports::{Holder, Port, ports};
     #[pymodule_export]
-    use super::relay::{Relay, Running};
+    use super::relay::{Host, Relay, Running};
     #[pymodule_export]
     use super::report::{Flow, Outages, Report};
     #[pymodule_export]

@@ -65,17 +65,21 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Starts the relay on a thread of its own.
-    fn start(&self, py: Python<'_>) -> PyResult<Running> {
+    /// Starts the relay on a thread of its own, or on that of a host.
+    #[pyo3(signature = (host=None))]
+    fn start(&self, py: Python<'_>, host: Option<&Host>) -> PyResult<Running> {
         same_process(self.process)?;
         let (left, right) = self.plans().or_raise(py)?;
         let relay = relay::Relay::new(left, right, self.settings.clone(), logging::log(py)?);
-        Running::start(py, relay)
+        match host {
+            None => Running::start(py, relay),
+            Some(host) => Running::of(py, host.start(relay)?),
+        }
     }
 
     /// Relays until the end. Ctrl-C on the main thread closes everything, then raises.
     fn run(&self, py: Python<'_>) -> PyResult<Report> {
-        let running = self.start(py)?;
+        let running = self.start(py, None)?;
         let waited = running.wait(py, None);
         if running.is_running()? {
             let background = running.background()?;
@@ -108,7 +112,41 @@ impl Relay {
     }
 }
 
-/// A relay under way on a thread of its own.
+/// A thread that relays share.
+#[pyclass(frozen, module = "ferrule._core")]
+pub struct Host {
+    /// Only taken when dropped.
+    host: Option<relay::Host>,
+    process: u32,
+}
+
+#[pymethods]
+impl Host {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let host = py.detach(relay::Host::new).or_raise(py)?;
+        Ok(Self { host: Some(host), process: std::process::id() })
+    }
+}
+
+impl Host {
+    fn start(&self, relay: relay::Relay) -> PyResult<Background> {
+        same_process(self.process)?;
+        let host = self.host.as_ref().ok_or_else(|| PyRuntimeError::new_err("the host is gone"))?;
+        Ok(host.start(relay))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A forked child has a copy, but not the thread.
+        if same_process(self.process).is_err() {
+            std::mem::forget(self.host.take());
+        }
+    }
+}
+
+/// A relay under way.
 #[pyclass(frozen, weakref, module = "ferrule._core")]
 pub struct Running {
     /// Only taken when dropped.
@@ -230,7 +268,12 @@ impl Running {
 impl Running {
     /// Starts a relay.
     pub fn start(py: Python<'_>, relay: relay::Relay) -> PyResult<Self> {
-        let background = Arc::new(py.detach(|| Background::start(relay)).or_raise(py)?);
+        let background = py.detach(|| Background::start(relay)).or_raise(py)?;
+        Self::of(py, background)
+    }
+
+    fn of(py: Python<'_>, background: Background) -> PyResult<Self> {
+        let background = Arc::new(background);
         remember(py, &background)?;
         Ok(Self { background: Some(background), process: std::process::id() })
     }

@@ -9,6 +9,10 @@ use super::{Ended, Relay, Report, Stop, Stopping, Totals};
 use crate::endpoint::Listening;
 use crate::error::{Error, ErrorKind, Phase, Result};
 
+mod host;
+
+pub use host::Host;
+
 /// How long a relay may take to notice that it was aborted before its future is dropped.
 const OVERDUE: Duration = Duration::from_millis(20);
 
@@ -86,17 +90,21 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Background {
-    /// Starts the relay on a thread and a runtime of its own.
-    pub fn start(relay: Relay) -> Result<Self> {
-        let shared = Arc::<Shared>::default();
-        let stop = Stop::default();
-        let started = Self {
-            shared: Arc::clone(&shared),
-            stop: stop.clone(),
+    /// The handle of a relay that is about to be started.
+    fn of(relay: &Relay) -> Self {
+        Self {
+            shared: Arc::default(),
+            stop: Stop::default(),
             totals: Arc::clone(&relay.totals),
             listening: Arc::clone(&relay.listening),
             begun: Instant::now(),
-        };
+        }
+    }
+
+    /// Starts the relay on a thread and a runtime of its own.
+    pub fn start(relay: Relay) -> Result<Self> {
+        let started = Self::of(&relay);
+        let (shared, stop) = (Arc::clone(&started.shared), started.stop.clone());
         let work = move || {
             // The relay, its runtime and all they hold are gone before anybody is told.
             let outcome = catch_unwind(AssertUnwindSafe(|| run(relay, &stop)));
@@ -187,7 +195,6 @@ impl Drop for Background {
 
 /// Runs the relay to its end on this thread.
 fn run(relay: Relay, stop: &Stop) -> Report {
-    let begun = Instant::now();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -195,17 +202,21 @@ fn run(relay: Relay, stop: &Stop) -> Report {
             return Report { ended: Ended::Failed, error, ..Report::default() };
         }
     };
-    let relay = Arc::new(relay);
-    let report = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            report = relay.run(stop) => report,
-            () = overdue(stop) => Report { ended: Ended::Stopped, duration: begun.elapsed(), ..so_far(&relay.totals) },
-        }
-    });
+    let report = runtime.block_on(watched(relay, stop));
     // A name that is being looked up on another thread is not waited for.
     runtime.shutdown_background();
     report
+}
+
+/// Runs the relay to its end; one that was aborted and does not notice is dropped.
+async fn watched(relay: Relay, stop: &Stop) -> Report {
+    let begun = Instant::now();
+    let relay = Arc::new(relay);
+    tokio::select! {
+        biased;
+        report = relay.run(stop) => report,
+        () = overdue(stop) => Report { ended: Ended::Stopped, duration: begun.elapsed(), ..so_far(&relay.totals) },
+    }
 }
 
 async fn overdue(stop: &Stop) {
@@ -250,7 +261,7 @@ mod tests {
     use crate::option::Groups;
     use crate::relay::Settings;
 
-    const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
+    pub const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
 
     static KIND: Kind = Kind {
         name: "TEST",
@@ -290,6 +301,11 @@ mod tests {
 
     fn plan(text: Option<&'static [u8]>) -> Plan {
         Plan::of_opener(&KIND, "TEST", Opener::Connect(Arc::new(Given(text))))
+    }
+
+    /// A relay of texts, or of channels that never move.
+    pub fn relay(left: Option<&'static [u8]>, right: Option<&'static [u8]>) -> Relay {
+        Relay::new(plan(left), plan(right), Settings::default(), Log::silent())
     }
 
     fn start(left: Option<&'static [u8]>, right: Option<&'static [u8]>, settings: Settings) -> Background {

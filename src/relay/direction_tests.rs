@@ -175,8 +175,8 @@ async fn what_a_layer_has_read_ahead_is_counted_once_as_undelivered() {
     let source = Ahead::default();
     let sink = PortSink::new(Arc::new(Port::new(to.into()).unwrap()), &Options::default());
     let mut direction = Direction::new(Box::new(source), Box::new(sink), None, false);
-    let tally = Tally::default();
-    let moved = poll_fn(|cx| match direction.poll(cx, &tally) {
+    let (tally, turns) = (Tally::default(), Arc::default());
+    let moved = poll_fn(|cx| match direction.poll(cx, &tally, &turns) {
         Poll::Pending if direction.flow.bytes == 0 => Poll::Pending,
         polled => Poll::Ready(polled),
     });

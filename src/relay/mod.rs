@@ -23,7 +23,7 @@ mod turns;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub use background::{Background, Ending, Outcome, panicked};
+pub use background::{Background, Ending, Host, Outcome, panicked};
 pub use lock::LockFile;
 pub use report::{Ended, Flow, Report, Totals};
 pub use stop::{Stop, Stopping};

@@ -221,3 +221,30 @@ def test_callbacks_are_over_before_the_interpreter_is(script: Script) -> None:
     )
     output, errors = process.communicate(timeout=PATIENCE)
     assert (output, errors, process.returncode) == ("done\n" * 3, "", 0)
+
+
+def test_relays_share_the_thread_of_a_host(free_port, echo: int) -> None:
+    host, ports = ferrule.Host(), [free_port() for _ in range(5)]
+    before = threads()
+    relays = [Relay(TcpListen(port, reuseaddr=True, fork=True), TcpConnect(HOST, echo)) for port in ports]
+    running = [relay.start(host) for relay in relays]
+    assert threads() == before
+    clients = [connect(port) for port in ports]
+    for client in clients:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+    running[0].close()
+    assert clients[0].recv(1) == b""  # closed with its relay
+    with pytest.raises(ConnectionRefusedError):
+        connect_once(ports[0])
+    clients[1].sendall(b"y")
+    assert clients[1].recv(1) == b"y"
+    for one in running:
+        one.close()
+    assert [one.report.left_to_right.bytes for one in running] == [1, 2, 1, 1, 1]
+    for client in clients:
+        client.close()
+
+
+def threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
