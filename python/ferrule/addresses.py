@@ -27,6 +27,9 @@ __all__: list[str] = [
     "Open",
     "Pipe",
     "Pty",
+    "Rfc2217",
+    "Rfc2217Listen",
+    "Serial",
     "Shell",
     "Socketpair",
     "Stall",
@@ -202,7 +205,9 @@ class Shell(Address):
 
 class Pty(Address):
     """Makes a pseudo terminal and uses its master side. The name of the slave is logged (`PTY is
-    /dev/pts/N`), and `link` makes a symbolic link to it.
+    /dev/pts/N`), and `link` makes a symbolic link to it. Where the other address is a serial line, near or
+    far, what a program sets on the slave is set there: speed, stop bits, flow control and flushes. Size and
+    parity are options of that address: pseudo terminals have none.
 
     Text: ``PTY``.
     """
@@ -212,6 +217,53 @@ class Pty(Address):
 
     def __init__(self, **options: Unpack[o.PtyOptions]) -> None:
         self._compose((), options)
+
+
+class Rfc2217Listen(Address):
+    """Waits on a port for a TCP connection, as TCP-LISTEN does, and speaks RFC 2217 with the client: it can
+    set speed, parity, break, DTR and RTS of the serial line that the other address is, and is told when the
+    line’s signals change. Where the other address is no serial line the settings are imagined.
+
+    Text: ``RFC2217-LISTEN:<port>``; also RFC2217-L.
+    Binds to the loopback address unless ``bind`` says otherwise.
+    """
+
+    __slots__ = ()
+    keyword = "RFC2217-LISTEN"
+
+    def __init__(self, port: int | str, **options: Unpack[o.Rfc2217ListenOptions]) -> None:
+        self._compose((port,), options)
+
+
+class Rfc2217(Address):
+    """A serial port in the network, as ser2net, pyserial and terminal servers offer it (RFC 2217): a TCP
+    connection whose far end is set as a port nearby is. What the options do not say stays as it is there.
+
+    Text: ``RFC2217:<host>:<port>``; also RFC2217-CONNECT.
+    """
+
+    __slots__ = ()
+    keyword = "RFC2217"
+
+    def __init__(self, host: str, port: int | str, **options: Unpack[o.Rfc2217Options]) -> None:
+        self._compose((host, port), options)
+
+
+class Serial(Address):
+    """A serial port: 115200 baud, 8N1, raw, nobody else may open it, modem lines are not waited for, and all
+    is left as it was found. The device is a path, a name of /dev or /dev/serial, or an adapter on USB by what
+    it says of itself: `usb:10c4:ea60`, `usb:vid=10c4:pid=ea60:serial=0001`, also with `product`,
+    `manufacturer`, `interface` and `location`; `ferrule ports` shows them. An adapter that is unplugged is an
+    error, ENODEV.
+
+    Text: ``SERIAL:<device>``.
+    """
+
+    __slots__ = ()
+    keyword = "SERIAL"
+
+    def __init__(self, device: TextLike, **options: Unpack[o.SerialOptions]) -> None:
+        self._compose((device,), options)
 
 
 class Socketpair(Address):
@@ -459,6 +511,9 @@ CLASSES: dict[str, type[Address]] = {
     "SYSTEM": System,
     "SHELL": Shell,
     "PTY": Pty,
+    "RFC2217-LISTEN": Rfc2217Listen,
+    "RFC2217": Rfc2217,
+    "SERIAL": Serial,
     "SOCKETPAIR": Socketpair,
     "STDIO": Stdio,
     "STDIN": Stdin,

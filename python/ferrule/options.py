@@ -369,6 +369,25 @@ class Ip6Group(TypedDict, total=False):
     """1: the socket serves IPv6 only; 0: IPv4 too, in mapped addresses. IPV6_V6ONLY, see ipv6(7)."""
 
 
+class ListenConnectGroup(TypedDict, total=False):
+    """Options of the group LISTEN or CONNECT."""
+
+    restore_line: bool | None
+    """Give the serial line of the other address its settings and lines back when the last client that
+    set them with RFC 2217 has gone. On by default where RFC 2217 is served.
+    """
+    rfc2217: TextLike | bool | None
+    """Speak telnet and its option for serial ports, RFC 2217: `server` lets the far end set the serial
+    line of the other address, and is what a listening address does by itself. Where the other address
+    has no such line, the settings are those of an imagined one.
+    """
+    telnet: TextLike | bool | None
+    """Speak telnet, RFC 854, as `server` or as `client`; by itself a listening address is the server. A
+    server asks for bytes as they are (BINARY), one by one, and shows what is typed; both refuse other
+    options.
+    """
+
+
 class ListenGroup(TypedDict, total=False):
     """Options of the group LISTEN."""
 
@@ -376,6 +395,42 @@ class ListenGroup(TypedDict, total=False):
     """Seconds to wait for a client; then the address gives up, without an error."""
     backlog: int | None
     """How many clients may wait to be accepted, see listen(2); 5 by default."""
+    busy: TextLike | None
+    """What becomes of a client that comes while `max-children` are served, or one if that is not given:
+    `wait` lets it wait to be accepted, as without this option; `refuse` closes it at once, before a
+    byte; `kick` closes the one that is served longest and serves the new one. Needs `fork` or `share`.
+    """
+    lease_time: float | None
+    """With `share-access=lease`: seconds of silence after which a client loses the right to write to
+    the next one that does; 10 by default, 0 leaves it until it goes.
+    """
+    share: TextLike | bool | None
+    """Serve any number of clients with one channel of the other address: what it says goes to all of
+    them, what they say goes to it, block by block. It is opened when the relay starts; with `lazy` when
+    the first client comes, and closed when the last one leaves. Implies `fork`.
+    """
+    share_access: TextLike | None
+    """Which clients of a shared channel may write: `rw` all of them (the default), `ro` none, `lease`
+    one at a time, from its first byte until it leaves or is silent for `lease-time`. Bytes of the
+    others are dropped, counted as discarded and told; their changes of a serial line are not made.
+    Implies `share`.
+    """
+    share_queue: int | None
+    """Most bytes that wait for one client of a shared channel; 262144 by default. Implies `share`."""
+    share_replay: int | None
+    """A client of a shared channel gets the last so many bytes of it first; none by default. Implies
+    `share`.
+    """
+    share_restore: bool | None
+    """When the last client of a shared channel has left, the settings of its serial line become what
+    they were when it was opened. Implies `share`.
+    """
+    share_slow: TextLike | None
+    """What happens when `share-queue` bytes wait for a client: `drop` loses the oldest of them, for
+    this client alone, and counts them as discarded; `kick` closes it; `wait` does not read the shared
+    channel on until there is room, so that nothing is lost and the slowest sets the pace. `drop` by
+    default. Implies `share`.
+    """
 
 
 class NamedGroup(TypedDict, total=False):
@@ -434,6 +489,32 @@ class OpenGroup(TypedDict, total=False):
     """Throw away what is in the file: O_TRUNC, see open(2)."""
     wronly: bool | None
     """Open for writing only, whatever the direction of the address asks for: O_WRONLY, see open(2)."""
+
+
+class OpenSerialConnectGroup(TypedDict, total=False):
+    """Options of the group OPEN or SERIAL or CONNECT."""
+
+    hold: float | None
+    """With reconnect: seconds the other side is held while it is away; then that is an error. For ever
+    by default; 0 holds nothing, and the end is passed on as without reconnect.
+    """
+    hold_buffer: int | None
+    """With reconnect: how many bytes written to it are kept while it is away, and delivered when it is
+    back; 65536 by default. Then no more is read from the other side.
+    """
+    hold_discard: bool | None
+    """With reconnect: drop what is written to it while it is away. It is counted and told, and no
+    error.
+    """
+    reconnect: bool | None
+    """Open it again whenever it ends (the device is unplugged, the connection lost), while the other
+    side stays connected: a device as soon as its name is back, a connection after a pause that grows up
+    to reconnect-max. The first opening follows retry, forever and interval.
+    """
+    reconnect_max: float | None
+    """The longest pause between two attempts to open it again, in seconds; 5 by default. The first one
+    is 0.05 s long, and each is twice the one before.
+    """
 
 
 class ParentGroup(TypedDict, total=False):
@@ -560,6 +641,29 @@ class RetryGroup(TypedDict, total=False):
     """Seconds between two attempts, or between two connections of a client with `fork`; 1 by default."""
     retry: int | None
     """Further attempts after opening has failed; 0 by default."""
+
+
+class SerialGroup(TypedDict, total=False):
+    """Options of the group SERIAL."""
+
+    baud: int | None
+    """Speed of the line, both ways, in bits a second: any number the port can do. 115200 by default."""
+    bits: int | None
+    """Bits of a character, 5 to 8; 8 by default."""
+    dtr: bool | None
+    """Level of DTR once the port is open, set together with RTS. The kernel raises both in opening, and
+    they stay so by default.
+    """
+    flow: TextLike | None
+    """How the receiver makes the sender pause, both ways: `none`, as by default, `xonxoff` or `rtscts`."""
+    parity: TextLike | None
+    """The parity bit: `none`, as by default, `even`, `odd`, `mark` or `space`, or their first letters."""
+    rts: bool | None
+    """Level of RTS once the port is open, set together with DTR. The kernel raises both in opening, and
+    they stay so by default; with `flow=rtscts` the kernel drives RTS.
+    """
+    stop: TextLike | None
+    """The stop bits: `1`, as by default, or `2`; `1.5` for lines that are not of Linux."""
 
 
 class ShellGroup(TypedDict, total=False):
@@ -731,7 +835,7 @@ class TermiosGroup(TypedDict, total=False):
     """Options of the group TERMIOS."""
 
     b0: bool | None
-    """Speed 0: hang the line up."""
+    """Speed 0: hang the line up, DTR and RTS go down."""
     b1000000: bool | None
     """Speed of the line, both ways: 1000000 baud."""
     b110: bool | None
@@ -792,18 +896,159 @@ class TermiosGroup(TypedDict, total=False):
     """Speed of the line, both ways: 921600 baud."""
     b9600: bool | None
     """Speed of the line, both ways: 9600 baud."""
+    brkint: bool | None
+    """A break interrupts: it discards what waits, and SIGINT goes to the foreground; BRKINT, see
+    termios(3).
+    """
+    bs0: bool | None
+    """Delay 0 after a backspace; BS0, see termios(3)."""
+    bs1: bool | None
+    """Delay 1 after a backspace; BS1, see termios(3)."""
+    bsdly: bool | None
+    """Delay after a backspace, 0 or 1; BSDLY, see termios(3)."""
     cfmakeraw: bool | None
     """Pass bytes through as cfmakeraw(3) has it: no echo, no line editing, no signals, 8 bits."""
+    clocal: bool | None
+    """The lines of the modem are ignored: no carrier is waited for, its loss does not hang up; CLOCAL,
+    see termios(3).
+    """
+    cmspar: bool | None
+    """The parity bit, where there is one, is always the same: 0 (space), or with `parodd` 1 (mark);
+    CMSPAR, see termios(3). Not of socat(1).
+    """
+    cr0: bool | None
+    """Delay 0 after a carriage return; CR0, see termios(3)."""
+    cr1: bool | None
+    """Delay 1 after a carriage return; CR1, see termios(3)."""
+    cr2: bool | None
+    """Delay 2 after a carriage return; CR2, see termios(3)."""
+    cr3: bool | None
+    """Delay 3 after a carriage return; CR3, see termios(3)."""
+    crdly: int | None
+    """Delay after a carriage return, 0 to 3; CRDLY, see termios(3)."""
+    cread: bool | None
+    """The line is received from; CREAD, see termios(3)."""
+    crtscts: bool | None
+    """Flow control with the lines RTS and CTS, both ways; CRTSCTS, see termios(3)."""
+    cs5: bool | None
+    """Characters of 5 bits, without parity; CS5, see termios(3)."""
+    cs6: bool | None
+    """Characters of 6 bits, without parity; CS6, see termios(3)."""
+    cs7: bool | None
+    """Characters of 7 bits, without parity; CS7, see termios(3)."""
+    cs8: bool | None
+    """Characters of 8 bits, without parity; CS8, see termios(3)."""
+    csize: int | None
+    """Size of characters, 0 to 3 for 5 to 8 bits; CSIZE, see termios(3)."""
+    cstopb: bool | None
+    """Two stop bits instead of one; CSTOPB, see termios(3)."""
     echo: bool | None
     """The terminal shows what is typed; ECHO, see termios(3)."""
+    echoctl: bool | None
+    """Control characters are shown as ^X; ECHOCTL, see termios(3)."""
+    echoe: bool | None
+    """The erase character wipes out the character before it; ECHOE, see termios(3)."""
+    echok: bool | None
+    """The kill character begins a new line; ECHOK, see termios(3)."""
+    echoke: bool | None
+    """The kill character wipes out the line; ECHOKE, see termios(3)."""
+    echonl: bool | None
+    """NL is shown even without `echo`; ECHONL, see termios(3)."""
+    echoprt: bool | None
+    """Characters that are erased are printed; ECHOPRT, see termios(3)."""
+    ff0: bool | None
+    """Delay 0 after a form feed; FF0, see termios(3)."""
+    ff1: bool | None
+    """Delay 1 after a form feed; FF1, see termios(3)."""
+    ffdly: bool | None
+    """Delay after a form feed, 0 or 1; FFDLY, see termios(3)."""
+    flusho: bool | None
+    """Output is dropped; Linux keeps the flag and does nothing with it; FLUSHO, see termios(3)."""
+    hupcl: bool | None
+    """DTR and RTS go down when the last one closes the line; HUPCL, see termios(3)."""
     icanon: bool | None
     """Input comes in lines that can be edited; ICANON, see termios(3)."""
+    icrnl: bool | None
+    """CR of the input becomes NL; ICRNL, see termios(3)."""
+    iexten: bool | None
+    """Special characters beyond those of POSIX are minded, such as LNEXT; IEXTEN, see termios(3)."""
+    ignbrk: bool | None
+    """Breaks of the input are ignored; IGNBRK, see termios(3)."""
+    igncr: bool | None
+    """CR of the input is dropped; IGNCR, see termios(3)."""
+    ignpar: bool | None
+    """Characters of the input with a wrong parity or without a stop bit are dropped; IGNPAR, see
+    termios(3).
+    """
+    imaxbel: bool | None
+    """A bell sounds when the queue of the input is full; Linux always does; IMAXBEL, see termios(3)."""
+    inlcr: bool | None
+    """NL of the input becomes CR; INLCR, see termios(3)."""
+    inpck: bool | None
+    """The parity of the input is checked; INPCK, see termios(3)."""
     isig: bool | None
     """Special characters such as Ctrl-C send signals; ISIG, see termios(3)."""
     ispeed: int | None
-    """Speed of input in baud, one of the speeds of termios(3); 0 is that of output."""
+    """Speed of input in baud, any number, and of output unless that is given with `ospeed`; 0 is that
+    of output. Few drivers have two speeds. Programs that know only the speeds of termios(3) see none of
+    the others.
+    """
+    istrip: bool | None
+    """The eighth bit of the input is cleared; ISTRIP, see termios(3)."""
+    iuclc: bool | None
+    """Upper case of the input becomes lower case; IUCLC, see termios(3)."""
+    ixany: bool | None
+    """Output that was stopped goes on with any character, not with START only; IXANY, see termios(3)."""
+    ixoff: bool | None
+    """STOP and START are sent when the queue of the input is full and has room again: XON/XOFF, by us;
+    IXOFF, see termios(3).
+    """
+    ixon: bool | None
+    """STOP and START of the input stop and start output: XON/XOFF, by the far end; IXON, see
+    termios(3).
+    """
+    nl0: bool | None
+    """Delay 0 after a new line; NL0, see termios(3)."""
+    nl1: bool | None
+    """Delay 1 after a new line; NL1, see termios(3)."""
+    nldly: bool | None
+    """Delay after a new line, 0 or 1; NLDLY, see termios(3)."""
+    noflsh: bool | None
+    """Signals of special characters leave the queues as they are; NOFLSH, see termios(3)."""
+    ocrnl: bool | None
+    """CR of the output becomes NL; OCRNL, see termios(3)."""
+    ofdel: bool | None
+    """Fill characters are DEL; else NUL; OFDEL, see termios(3)."""
+    ofill: bool | None
+    """Delays of the output are made with fill characters; OFILL, see termios(3)."""
+    olcuc: bool | None
+    """Lower case of the output becomes upper case; OLCUC, see termios(3)."""
+    onlcr: bool | None
+    """NL of the output becomes CR NL; ONLCR, see termios(3)."""
+    onlret: bool | None
+    """NL of the output returns to the first column; ONLRET, see termios(3)."""
+    onocr: bool | None
+    """CR of the output is dropped in the first column; ONOCR, see termios(3)."""
+    opost: bool | None
+    """The output is processed as the other options say; else it passes through; OPOST, see termios(3)."""
     ospeed: int | None
-    """Speed of output in baud, one of the speeds of termios(3); 0 hangs up."""
+    """Speed of output in baud, any number, and of input unless that is given with `ispeed`; 0 hangs up."""
+    parenb: bool | None
+    """A parity bit is sent and expected: an even one, unless `parodd` or `cmspar` say otherwise;
+    PARENB, see termios(3).
+    """
+    parmrk: bool | None
+    """Characters of the input with a wrong parity are marked with the bytes 255 and 0 before them;
+    PARMRK, see termios(3).
+    """
+    parodd: bool | None
+    """The parity, where there is one, is odd; with `cmspar` its bit is always 1; PARODD, see
+    termios(3).
+    """
+    pendin: bool | None
+    """What waits in the queue of the input is shown again when the next character comes; PENDIN, see
+    termios(3).
+    """
     raw: bool | None
     """Pass bytes through without interpreting them, but keep the echo; `rawer` is what is wanted
     mostly. See termios(3).
@@ -814,11 +1059,132 @@ class TermiosGroup(TypedDict, total=False):
     """
     sane: bool | None
     """Settings fit for a person: line editing, echo, signals, NL for CR; as stty(1) sane, but special
-    characters stay.
+    characters and IUTF8 stay.
     """
+    setflags: str | Sequence[str] | None
+    """All flags of one word, as `word:flags`: word 0 is c_iflag, 1 c_oflag, 2 c_cflag, 3 c_lflag. See
+    termios(3) and the numbers in asm-generic/termbits.h.
+    """
+    tab0: bool | None
+    """Delay 0 after a tab; TAB0, see termios(3)."""
+    tab1: bool | None
+    """Delay 1 after a tab; TAB1, see termios(3)."""
+    tab2: bool | None
+    """Delay 2 after a tab; TAB2, see termios(3)."""
+    tab3: bool | None
+    """Tabs of the output become spaces; TAB3, see termios(3)."""
+    tabdly: int | None
+    """Delay after a tab, 0 to 3; TABDLY, see termios(3)."""
     tiocsctty: bool | None
     """Make the terminal the controlling terminal of the program or, without one, of this process;
     TIOCSCTTY, see ioctl_tty(2). Needs `setsid`.
+    """
+    tiocswinsz: str | Sequence[str] | None
+    """Size of the terminal in characters, as `columns:rows`; TIOCSWINSZ, see ioctl_tty(2). It stays at
+    the end.
+    """
+    tostop: bool | None
+    """Processes in the background that write are stopped with SIGTTOU; TOSTOP, see termios(3)."""
+    vdiscard: int | None
+    """The character that drops output; Linux does not mind it, as a number; 0 for none. VDISCARD, see
+    termios(3).
+    """
+    veof: int | None
+    """The character that ends the input, as a number; 0 for none. VEOF, see termios(3)."""
+    veol: int | None
+    """The character that ends a line, beside NL, as a number; 0 for none. VEOL, see termios(3)."""
+    veol2: int | None
+    """The character that ends a line, too, as a number; 0 for none. VEOL2, see termios(3)."""
+    verase: int | None
+    """The character that erases the one before it, as a number; 0 for none. VERASE, see termios(3)."""
+    vintr: int | None
+    """The character that sends SIGINT, as a number; 0 for none. VINTR, see termios(3)."""
+    vkill: int | None
+    """The character that erases the line, as a number; 0 for none. VKILL, see termios(3)."""
+    vlnext: int | None
+    """The character that takes its meaning from the next one, as a number; 0 for none. VLNEXT, see
+    termios(3).
+    """
+    vmin: int | None
+    """Bytes a read waits for when input does not come in lines; VMIN, see termios(3)."""
+    vquit: int | None
+    """The character that sends SIGQUIT, as a number; 0 for none. VQUIT, see termios(3)."""
+    vreprint: int | None
+    """The character that shows the line again, as a number; 0 for none. VREPRINT, see termios(3)."""
+    vstart: int | None
+    """The character that starts output again, as a number; 0 for none. VSTART, see termios(3)."""
+    vstop: int | None
+    """The character that stops output, as a number; 0 for none. VSTOP, see termios(3)."""
+    vsusp: int | None
+    """The character that sends SIGTSTP, as a number; 0 for none. VSUSP, see termios(3)."""
+    vswtc: int | None
+    """The character that switches shells; Linux does not mind it, as a number; 0 for none. VSWTC, see
+    termios(3).
+    """
+    vt0: bool | None
+    """Delay 0 after a vertical tab; VT0, see termios(3)."""
+    vt1: bool | None
+    """Delay 1 after a vertical tab; VT1, see termios(3)."""
+    vtdly: bool | None
+    """Delay after a vertical tab, 0 or 1; VTDLY, see termios(3)."""
+    vtime: int | None
+    """Tenths of a second a read waits for more bytes when input does not come in lines; VTIME, see
+    termios(3).
+    """
+    vwerase: int | None
+    """The character that erases the word before it, as a number; 0 for none. VWERASE, see termios(3)."""
+    xcase: bool | None
+    """Upper case is written and read with a backslash; XCASE, see termios(3)."""
+    xtabs: bool | None
+    """Tabs of the output become spaces; XTABS, see termios(3)."""
+
+
+class UartGroup(TypedDict, total=False):
+    """Options of the group UART."""
+
+    break_: TextLike | None
+    """What the break condition of the line is read as: `null`, a byte 0, as by default; `ignore`,
+    nothing; `mark`, the bytes FF 00 00 while every FF of the data is doubled, see PARMRK in termios(3).
+    """
+    drain: float | None
+    """How many seconds what was written may take to be sent at the end; 10 by default. What is left
+    over then is dropped, with an error.
+    """
+    dtr_close: bool | None
+    """Level of DTR when the port is closed. It stays as it is by default, unless `hupcl` has it go
+    down.
+    """
+    exclusive: bool | None
+    """Nobody else may open the port, and it is refused if somebody has it locked: flock(2) and TIOCEXCL
+    of ioctl_tty(2). On by default.
+    """
+    low_latency: bool | None
+    """Have the driver hand on what was received at once, see setserial(8): a USB adapter then waits 1
+    ms for more bytes instead of 16. On by default where the driver has it; `off` leaves the driver as
+    it is.
+    """
+    reset: TextLike | None
+    """Reset the board behind the port once it is open: `arduino` raises DTR behind a pause; `esp`
+    pulses RTS, which is EN, and starts the program; `esp-loader` does it while DTR, which is IO0, asks
+    for the loader; `none`, as by default.
+    """
+    rs485: bool | None
+    """The port drives an RS-485 bus and takes turns by RTS, see TIOCSRS485 in the kernel's serial-rs485
+    document. An error where the driver cannot.
+    """
+    rs485_delay_after: float | None
+    """Seconds from the last bit to the release of an RS-485 bus; the kernel counts in milliseconds."""
+    rs485_delay_before: float | None
+    """Seconds from taking an RS-485 bus to the first bit; the kernel counts in milliseconds."""
+    rs485_echo: bool | None
+    """What is sent to an RS-485 bus is received, too."""
+    rs485_rts_after_send: bool | None
+    """Level of RTS while nothing is sent to an RS-485 bus; off by default."""
+    rs485_rts_on_send: bool | None
+    """Level of RTS while something is sent to an RS-485 bus; on by default."""
+    rts_close: bool | None
+    """Level of RTS when the port is closed. It stays as it is by default, unless `hupcl` has it go
+    down.
     """
 
 
@@ -852,6 +1218,8 @@ class AbstractConnectOptions(
     FdGroup,
     FdNamedGroup,
     FdOpenGroup,
+    ListenConnectGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -867,6 +1235,8 @@ class AbstractClientOptions(
     FdGroup,
     FdNamedGroup,
     FdOpenGroup,
+    ListenConnectGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -883,6 +1253,7 @@ class AbstractListenOptions(
     FdGroup,
     FdNamedGroup,
     FdOpenGroup,
+    ListenConnectGroup,
     ListenGroup,
     ProcessGroup,
     RetryGroup,
@@ -924,6 +1295,7 @@ class OpenOptions(
     FifoGroup,
     NamedGroup,
     OpenGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RegGroup,
     TermiosGroup,
@@ -957,6 +1329,7 @@ class GopenOptions(
     FifoGroup,
     NamedGroup,
     OpenGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RegGroup,
     SocketGroup,
@@ -976,6 +1349,7 @@ class PipeOptions(
     FifoGroup,
     NamedGroup,
     OpenGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     total=False,
 ):
@@ -1056,6 +1430,66 @@ class PtyOptions(
     total=False,
 ):
     """What PTY takes."""
+
+
+class Rfc2217ListenOptions(
+    AllGroup,
+    ApplGroup,
+    ChildGroup,
+    FdGroup,
+    FdNamedGroup,
+    FdOpenGroup,
+    Ip4Ip6Group,
+    Ip6Group,
+    ListenConnectGroup,
+    ListenGroup,
+    ProcessGroup,
+    RangeGroup,
+    RetryGroup,
+    SocketGroup,
+    TcpGroup,
+    UdpTcpSctpDccpUdpliteGroup,
+    total=False,
+):
+    """What RFC2217-LISTEN takes."""
+
+
+class Rfc2217Options(
+    AllGroup,
+    ApplGroup,
+    ChildGroup,
+    FdGroup,
+    FdNamedGroup,
+    FdOpenGroup,
+    Ip4Ip6Group,
+    Ip6Group,
+    ListenConnectGroup,
+    OpenSerialConnectGroup,
+    ProcessGroup,
+    RetryGroup,
+    SerialGroup,
+    SocketGroup,
+    TcpGroup,
+    UdpTcpSctpDccpUdpliteGroup,
+    total=False,
+):
+    """What RFC2217 takes."""
+
+
+class SerialOptions(
+    AllGroup,
+    ApplGroup,
+    FdGroup,
+    FdNamedGroup,
+    FdOpenGroup,
+    OpenSerialConnectGroup,
+    ProcessGroup,
+    SerialGroup,
+    TermiosGroup,
+    UartGroup,
+    total=False,
+):
+    """What SERIAL takes."""
 
 
 class SocketpairOptions(
@@ -1183,6 +1617,8 @@ class TcpConnectOptions(
     FdOpenGroup,
     Ip4Ip6Group,
     Ip6Group,
+    ListenConnectGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -1201,6 +1637,8 @@ class Tcp4ConnectOptions(
     FdNamedGroup,
     FdOpenGroup,
     Ip4Ip6Group,
+    ListenConnectGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -1220,6 +1658,8 @@ class Tcp6ConnectOptions(
     FdOpenGroup,
     Ip4Ip6Group,
     Ip6Group,
+    ListenConnectGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -1239,6 +1679,7 @@ class TcpListenOptions(
     FdOpenGroup,
     Ip4Ip6Group,
     Ip6Group,
+    ListenConnectGroup,
     ListenGroup,
     ProcessGroup,
     RangeGroup,
@@ -1259,6 +1700,7 @@ class Tcp4ListenOptions(
     FdNamedGroup,
     FdOpenGroup,
     Ip4Ip6Group,
+    ListenConnectGroup,
     ListenGroup,
     ProcessGroup,
     RangeGroup,
@@ -1280,6 +1722,7 @@ class Tcp6ListenOptions(
     FdOpenGroup,
     Ip4Ip6Group,
     Ip6Group,
+    ListenConnectGroup,
     ListenGroup,
     ProcessGroup,
     RangeGroup,
@@ -1310,7 +1753,9 @@ class UnixConnectOptions(
     FdGroup,
     FdNamedGroup,
     FdOpenGroup,
+    ListenConnectGroup,
     NamedGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -1326,7 +1771,9 @@ class UnixClientOptions(
     FdGroup,
     FdNamedGroup,
     FdOpenGroup,
+    ListenConnectGroup,
     NamedGroup,
+    OpenSerialConnectGroup,
     ProcessGroup,
     RetryGroup,
     SocketGroup,
@@ -1343,6 +1790,7 @@ class UnixListenOptions(
     FdGroup,
     FdNamedGroup,
     FdOpenGroup,
+    ListenConnectGroup,
     ListenGroup,
     NamedGroup,
     ProcessGroup,

@@ -2,14 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::capturing::{self, with_recording};
-use super::clock::{Alarm, Clock};
+use super::clock::Alarm;
 use super::direction::Direction;
 use super::ending::{close_both, pass_reset_on, put_back};
 use super::report::{Ended, Flow, Tally};
@@ -122,7 +121,6 @@ struct Moving<'a> {
     left: Way<'a>,
     settings: &'a Settings,
     log: &'a Log,
-    clock: &'a Arc<Clock>,
     alarm: Option<Alarm>,
     last: Instant,
     seen: u64,
@@ -156,7 +154,7 @@ impl Moving<'_> {
         // An alarm that is early (bytes moved since it was set) is set anew when it goes off, not with each block.
         let fits = |alarm: &Alarm| alarm.time() <= deadline && alarm.time() > Instant::now();
         if !self.alarm.as_ref().is_some_and(fits) {
-            self.alarm = Some(self.clock.set(deadline, cx));
+            self.alarm = Some(self.right.relay.clock.set(deadline, cx));
         }
         Poll::Pending
     }
@@ -199,7 +197,6 @@ pub async fn run(
         left: way(&mut right, &mut left, 2, relay, recording.as_deref()),
         settings,
         log,
-        clock: &relay.clock,
         alarm: None,
         last: Instant::now(),
         seen: 0,
