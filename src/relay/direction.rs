@@ -234,7 +234,8 @@ impl Direction {
         self.drop_held(tally);
         let broken = matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
         self.cool = self.cool_write && broken && phase == Phase::Write;
-        self.reset = phase == Phase::Read && self.source.connection().is_some_and(|port| port.class().is_socket());
+        // A program or a UNIX peer that leaves its input unread resets the connection, too, but all it said has come.
+        self.reset = phase == Phase::Read && self.source.connection().is_some_and(|port| port.class() == Class::Tcp);
         self.error = Some(Error::transfer(phase, error));
         self.ended = true;
     }
