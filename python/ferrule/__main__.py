@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "demo",
     "explain": "explain",
     "ports": "ports",
+    "serial": "serial",
 }
 
 
