@@ -222,7 +222,7 @@ class Pty(Address):
 class Rfc2217Listen(Address):
     """Waits on a port for a TCP connection, as TCP-LISTEN does, and speaks RFC 2217 with the client: it can
     set speed, parity, break, DTR and RTS of the serial line that the other address is, and is told when the
-    line’s signals change. Where the other address is no serial line the settings are imagined.
+    line's signals change. Where the other address is no serial line the settings are imagined.
 
     Text: ``RFC2217-LISTEN:<port>``; also RFC2217-L.
     Binds to the loopback address unless ``bind`` says otherwise.

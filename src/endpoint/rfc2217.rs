@@ -24,6 +24,6 @@ pub(super) static KINDS: &[Kind] = &[Kind {
     direction: Direction::Both,
     doc: "Waits on a port for a TCP connection, as TCP-LISTEN does, and speaks RFC 2217 with the client: it can set \
           speed, parity, break, DTR and RTS of the serial line that the other address is, and is told when the \
-          line\u{2019}s signals change. Where the other address is no serial line the settings are imagined.",
+          line's signals change. Where the other address is no serial line the settings are imagined.",
     plan: |request| inet::listener(request, None, Shape::TCP),
 }];

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import tty
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,13 +38,15 @@ from peers import (
     pattern,
     read_all,
     read_exactly,
+    wait_listening,
     wait_unix_listening,
 )
 from recipes import Recipe, Scenarios, Stage, name_of
 
 README = "README.md"
 COOKBOOK = "docs/cookbook.md"
-scenarios = Scenarios(README, COOKBOOK)
+SERIAL = "docs/serial.md"
+scenarios = Scenarios(README, COOKBOOK, SERIAL)
 
 
 def test_every_recipe_has_a_scenario() -> None:
@@ -627,6 +630,84 @@ def remote_serial(stage: Stage) -> None:
         assert port.read(13) == b"over the net\xff"
     assert line.wait().code == 0
     assert not path.is_symlink()
+
+
+def remote(port: int) -> serial.SerialBase:
+    """The port as pyserial's client has it."""
+    return serial.serial_for_url(f"rfc2217://{LOOPBACK}:{port}", baudrate=19200, timeout=10)
+
+
+@scenarios(README, "A serial port on the network")
+@scenarios(SERIAL, "A port for everybody on the network")
+def serial_for_everybody(stage: Stage) -> None:
+    with device(stage), warnings.catch_warnings():
+        # pyserial's client starts its thread the way of Python 2.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        line = stage.start(stage.line)
+        wait_listening(stage.port(4000))
+        with remote(stage.port(4000)) as one, dial(stage.port(4000)) as other:
+            one.write(b"hello\n")
+            assert one.read(15) == b"you said hello\n"
+            # The other one does not speak telnet; what it is asked by it comes first.
+            assert read_until(other, b"you said hello\n")
+        line.terminate()
+
+
+@scenarios(SERIAL, "The same as addresses")
+def shared_serial(stage: Stage) -> None:
+    with device(stage) as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        line, port = stage.listen(4000)
+        with remote(port) as client:
+            client.write(b"hello\n")
+            assert client.read(15) == b"you said hello\n"
+            assert speed_of(name) == 19200
+        wait_until(lambda: speed_of(name) == 9600, "the settings to be put back")
+        line.terminate()
+
+
+@scenarios(SERIAL, "A remote port as a local device")
+def mirrored(stage: Stage) -> None:
+    with device(stage) as name:
+        server = stage.start(f"ferrule RFC2217-LISTEN:{stage.port(4000)},reuseaddr SERIAL:{name}")
+        wait_listening(stage.port(4000))
+        line = stage.start(stage.line)
+        path = stage.path("/tmp/ttyV0")
+        wait_until(path.is_symlink, "the link")
+        with serial.Serial(str(path), 57600, timeout=10) as port:
+            wait_until(lambda: speed_of(name) == 57600, "the speed to be set at the far end")
+            port.write(b"hello\n")
+            assert port.read(15) == b"you said hello\n"
+        line.terminate()
+        server.terminate()
+
+
+@scenarios(SERIAL, "From Python")
+def serial_from_python(stage: Stage) -> None:
+    with device(stage):
+        program = stage.python(stage.recipe.blocks[0])
+        wait_listening(stage.port(4000))
+        program.send(b"\n")
+        done = program.wait()
+        assert (done.code, done.out.decode().splitlines()) == (0, ["Enter ends it", "stopped"]), done.err
+
+
+def read_until(connection: socket.socket, wanted: bytes) -> bytes:
+    """Reads until `wanted` has come."""
+    got = b""
+    while wanted not in got:
+        piece = connection.recv(1000)
+        assert piece, got
+        got += piece
+    return got
+
+
+def speed_of(name: str) -> int:
+    """The speed a terminal is set to."""
+    done = subprocess.run(
+        ["stty", "-F", name, "speed"], capture_output=True, text=True, timeout=10, check=True
+    )
+    return int(done.stdout)
 
 
 @scenarios(COOKBOOK, "Serial terminal program")

@@ -97,7 +97,7 @@ def test_two_clients_share_the_port(device: str) -> None:
 
 
 # pyserial's client starts its thread the way of Python 2.
-@pytest.mark.filterwarnings("ignore:setDaemon:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
 def test_a_client_sets_the_speed(bridge: tuple[subprocess.Popen[str], int]) -> None:
     _, port = bridge
     with serial.serial_for_url(f"rfc2217://{HOST}:{port}", baudrate=19200, timeout=PATIENCE) as client:

@@ -18,7 +18,7 @@ usage:
   ferrule [switches] ADDRESS ADDRESS   relay; any command line of socat 1.8
   ferrule explain [--json] ARGUMENTS   say in words what a command line would do; opens nothing
   ferrule serial PORT --listen [HOST:]PORT [--rfc2217] [--baud N] ...
-                                       a serial port on the network, for any number of clients; --help says more
+                                       a serial port on the network; --help says more
   ferrule ports [--json]               the serial ports of this machine and what is known of them
   ferrule demo [--json]                a serial device on a TCP port, and 256 MiB from TCP to TCP
   ferrule help                         this text
