@@ -17,6 +17,7 @@ import rig
 import breaks  # isort: skip
 import gadget  # isort: skip
 import loop_plug  # isort: skip
+import ports  # isort: skip
 import replug  # isort: skip
 
 _SIOCGIFFLAGS = 0x8913
@@ -52,6 +53,6 @@ def main() -> None:
     _mount()
     _loopback_up()
     signal.signal(signal.SIGALRM, rig.too_late)
-    rig.run_all((loop_plug, breaks, replug, gadget))
+    rig.run_all((loop_plug, breaks, ports, replug, gadget))
     while True:
         time.sleep(60)
