@@ -1484,6 +1484,7 @@ class SerialOptions(
     FdOpenGroup,
     OpenSerialConnectGroup,
     ProcessGroup,
+    RetryGroup,
     SerialGroup,
     TermiosGroup,
     UartGroup,

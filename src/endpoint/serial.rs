@@ -27,7 +27,7 @@ pub(super) static KINDS: &[Kind] = &[Kind {
     aliases: &[],
     usage: ":<device>",
     params: (1, usize::MAX),
-    groups: Groups::FD.and(Groups::CHR).and(Groups::TERMIOS).and(Groups::SERIAL).and(Groups::UART),
+    groups: Groups::FD.and(Groups::CHR).and(Groups::TERMIOS).and(Groups::SERIAL).and(Groups::UART).and(Groups::RETRY),
     direction: Direction::Both,
     doc: "A serial port: 115200 baud, 8N1, raw, nobody else may open it, modem lines are not waited for, and all is \
           left as it was found. The device is a path, a name of /dev or /dev/serial, or an adapter on USB by what it \
@@ -69,6 +69,14 @@ impl Connect for Serial {
     fn connect<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<Channel>> {
         // Boxed twice rather than once: opening a port is rare, and larger than most.
         Box::pin(async move { Box::pin(self.open(context)).await })
+    }
+
+    fn appears_at(&self) -> Option<&Path> {
+        match &self.selector {
+            Selector::Named(path) if path.is_absolute() => Some(path),
+            // Whatever is new there may be the port.
+            Selector::Named(_) | Selector::Usb(_) => Some(Path::new("/dev")),
+        }
     }
 }
 

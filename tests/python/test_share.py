@@ -16,6 +16,7 @@ from queue import Queue
 
 import psutil
 import pytest
+from devices import Plug
 from lines import LIMIT, Running, Tool, wait_until
 from peers import LOOPBACK, Server, dial, listening, pattern, read_all, read_exactly, taken, wait_listening
 
@@ -497,3 +498,38 @@ def test_what_cannot_be_is_told(ferrule: Tool, left: str, right: str, reason: st
     done = ferrule.run(left, right)
     assert done.code == 1
     assert re.search(reason, done.level("E")[0]), done.err
+
+
+@pytest.mark.parametrize("kind", ["FILE:{},b115200,rawer", "SERIAL:{}"])
+def test_clients_are_held_while_the_device_is_away(share: Share, tmp_path: Path, kind: str) -> None:
+    """What clients write meanwhile comes first when the device is back, though nothing follows."""
+    plug = Plug(tmp_path / "device")
+    shared = share(f"{kind.format(plug.link)},reconnect")
+    one, other = shared.client(), shared.client()
+    one.sendall(b"before")
+    assert plug.read(6) == b"before"
+    for turn in range(3):
+        plug.out()
+        wait_until(lambda turn=turn: shared.said("waiting for it to come back") > turn, "the loss to be told")
+        one.sendall(b"kept %d" % turn)
+        plug.back()
+        assert plug.read(6) == b"kept %d" % turn
+        plug.write(b"for all")
+        for client in (one, other):
+            assert read_exactly(client, 7) == b"for all"
+    shared.line.kill(signal.SIGTERM)
+    assert shared.line.wait().code == 128 + signal.SIGTERM
+
+
+def test_what_was_kept_for_a_device_that_stays_away_is_told(share: Share, tmp_path: Path) -> None:
+    plug = Plug(tmp_path / "device")
+    shared = share(f"FILE:{plug.link},b115200,rawer,reconnect,hold=0.5")
+    client = shared.client()
+    client.sendall(b"before")
+    assert plug.read(6) == b"before"
+    plug.out()
+    client.sendall(b"never read")
+    done = shared.line.wait()
+    assert done.code == 1
+    assert "10 bytes of clients were kept and could not be written" in done.err
+    assert read_all(client) == b""

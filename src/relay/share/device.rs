@@ -16,7 +16,7 @@ use super::hub::{FAREWELL, Hub, Manner};
 use crate::channel::pool::{LARGE, SMALL};
 use crate::channel::{Buffer, Channel, Source};
 use crate::endpoint::Context;
-use crate::error::{Error, Phase, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::line::{self, Change, State};
 use crate::relay::ending::close_both;
 use crate::relay::open::open_once;
@@ -214,8 +214,24 @@ impl Tended {
             let shutdown = std::future::poll_fn(|cx| Pin::new(&mut *sink).poll_shutdown(cx));
             let _ = tokio::time::timeout(DRAIN, shutdown).await;
         }
+        let lost = self.count_unwritten();
         let closed = close_both(None, Some(self.channel), &self.context, &self.stop).await;
-        result.and(closed)
+        result.and(lost).and(closed)
+    }
+
+    /// Counts what the device had taken from clients and never passed on (`reconnect`).
+    fn count_unwritten(&mut self) -> Result<()> {
+        let unwritten = self.channel.sink.as_mut().map(|sink| sink.give_up()).unwrap_or_default();
+        let (_, told) = self.hub.tallies();
+        told.take_back(unwritten.lost + unwritten.discarded);
+        told.lose(unwritten.lost);
+        if unwritten.lost == 0 {
+            return Ok(());
+        }
+        let message = format!("{} bytes of clients were kept and could not be written", unwritten.lost);
+        // An error of the device comes before this one.
+        crate::warning!(self.hub.log, "{}: {message}", self.address);
+        Err(Error::new(ErrorKind::Transfer, Phase::Write, message).at(self.address.clone()))
     }
 }
 
@@ -248,6 +264,7 @@ async fn read(source: &mut Box<dyn Source>, hub: &Hub, size: usize) -> io::Resul
         let mut room = ReadBuf::new(&mut buffer[..size]);
         match Pin::new(&mut *source).poll_read(cx, &mut room) {
             Poll::Pending => {
+                hub.turns().poll_beside(cx);
                 hub.rest();
                 Poll::Pending
             }

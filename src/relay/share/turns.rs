@@ -55,6 +55,13 @@ impl Turns {
         Poll::Ready(flushed)
     }
 
+    /// Lets the sink see to what it has taken and not passed on yet, unless a client is writing, which does.
+    pub fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        if let (None, Some(sink)) = (self.holder, &mut self.sink) {
+            sink.poll_beside(cx);
+        }
+    }
+
     /// A client has nothing to write any more, or not what it began.
     pub fn release(&mut self, client: u64) {
         if self.holder == Some(client) {
