@@ -47,8 +47,8 @@ bench: $(VENV)/release
 
 fuzz:
 	cargo install --locked cargo-fuzz
-	cd tests/fuzz && for target in $$(cargo fuzz list); do \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=60 || exit 1; done
+	for target in $$(cargo fuzz list --fuzz-dir tests/fuzz); do \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz $$target -- -max_total_time=60 || exit 1; done
 
 clean:
 	rm -rf $(VENV) target
