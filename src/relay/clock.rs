@@ -75,18 +75,34 @@ impl Drop for Clock {
     }
 }
 
+/// Where the timer runs; a runtime that ends takes it along, and the next alarm starts another one.
+struct Running {
+    clock: Weak<Clock>,
+    over: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let (false, Some(clock)) = (self.over, self.clock.upgrade()) {
+            clock.lock().timer = None;
+        }
+    }
+}
+
 /// Rings until nobody waits, or the relay is gone.
 async fn run(clock: Weak<Clock>, changed: Arc<Notify>, mut time: Instant) {
+    let mut running = Running { clock, over: false };
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(time) => {}
             () = changed.notified() => {}
         }
-        match clock.upgrade().and_then(|clock| clock.ring()) {
+        match running.clock.upgrade().and_then(|clock| clock.ring()) {
             Some(next) => time = next,
-            None => return,
+            None => break,
         }
     }
+    running.over = true;
 }
 
 impl Alarm {
@@ -137,6 +153,25 @@ mod tests {
         // The timer starts again for the next one.
         let next = Instant::now() + Duration::from_secs(1);
         assert!(waits(clock, next).await >= next);
+    }
+
+    #[test]
+    fn a_runtime_that_ended_is_no_end_of_the_clock() {
+        let clock = Arc::<Clock>::default();
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let (Ok(first), Ok(second)) = (runtime(), runtime()) else { unreachable!("no runtime") };
+        let hour = Duration::from_secs(3600);
+        let alarm = first.block_on(async {
+            let alarm = poll_fn(|cx| Poll::Ready(clock.set(Instant::now() + hour, cx))).await;
+            tokio::task::yield_now().await;
+            alarm
+        });
+        assert!(clock.lock().timer.is_some());
+        drop((alarm, first));
+        second.block_on(async {
+            let soon = Instant::now() + Duration::from_millis(5);
+            assert!(tokio::time::timeout(Duration::from_secs(10), waits(clock, soon)).await.is_ok());
+        });
     }
 
     #[tokio::test(start_paused = true)]

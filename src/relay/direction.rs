@@ -169,7 +169,8 @@ impl Direction {
         self.sink.connection()
     }
 
-    /// Gives up: what is held is counted as undelivered, or as discarded when others have got it, and so is what the sink could not pass on.
+    /// Gives up: what is held is counted as undelivered, or as discarded when others have got it, and so is
+    /// what the sink could not pass on.
     pub fn abandon(&mut self, tally: &Tally) {
         self.drop_held(tally);
         let unwritten = self.sink.give_up();
