@@ -106,7 +106,7 @@ struct ClientSink {
 impl AsyncWrite for ClientSink {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, block: &[u8]) -> Poll<io::Result<usize>> {
         let Place { hub, client } = &*self.place;
-        let written = ready!(hub.turns().poll_write(*client, cx, block));
+        let written = ready!(hub.writers().poll_write(*client, cx, block));
         if let Err(error) = &written {
             hub.fail(error);
         }
@@ -114,7 +114,7 @@ impl AsyncWrite for ClientSink {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.place.hub.turns().poll_flush(self.place.client, cx)
+        self.place.hub.writers().poll_flush(self.place.client, cx)
     }
 
     /// The end of one client's data is not the device's.

@@ -208,7 +208,7 @@ impl Tended {
         self.hub.vacant().await;
         self.hub.close();
         self.channel.source = source;
-        self.channel.sink = self.hub.turns().take();
+        self.channel.sink = self.hub.writers().take();
         if let Some(sink) = &mut self.channel.sink {
             // The other side cannot hold up the end for long, and errors say nothing to anybody now.
             let shutdown = std::future::poll_fn(|cx| Pin::new(&mut *sink).poll_shutdown(cx));
@@ -264,7 +264,7 @@ async fn read(source: &mut Box<dyn Source>, hub: &Hub, size: usize) -> io::Resul
         let mut room = ReadBuf::new(&mut buffer[..size]);
         match Pin::new(&mut *source).poll_read(cx, &mut room) {
             Poll::Pending => {
-                hub.turns().poll_beside(cx);
+                hub.writers().poll_beside(cx);
                 hub.rest();
                 Poll::Pending
             }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::backlog::Backlog;
 use super::lease::Lease;
 use super::seat::Seat;
-use super::turns::Turns;
+use super::writers::Writers;
 use crate::channel::{Beside, Channel, Sink};
 use crate::line::{Event, Line, Watchers};
 use crate::log::Log;
@@ -40,7 +40,7 @@ pub struct Manner {
 pub struct Hub {
     pub manner: Manner,
     state: Mutex<State>,
-    turns: Mutex<Turns>,
+    writers: Mutex<Writers>,
     /// The device's line.
     pub line: Option<Arc<dyn Line>>,
     /// The device is read, is written.
@@ -97,7 +97,7 @@ impl Hub {
             ends: (device.source.is_some(), sink.is_some()),
             in_messages: sink.as_deref().is_some_and(Sink::in_messages),
             cool_write: device.cool_write,
-            turns: Mutex::new(Turns::new(sink)),
+            writers: Mutex::new(Writers::new(sink)),
             manner,
             totals,
             log,
@@ -112,8 +112,8 @@ impl Hub {
     }
 
     /// Who may write to the device, now that is.
-    pub fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn writers(&self) -> MutexGuard<'_, Writers> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the device is read, and whether it is written.
@@ -159,7 +159,7 @@ impl Hub {
         let count = state.seats.len();
         drop(state);
         self.tallies().0.discard(missed);
-        self.turns().forget(client);
+        self.writers().forget(client);
         notice!(self.log, "{} leaves, {count} stay{}", seat.name(client), seat.losses(missed));
         if count == 0 {
             self.changed.notify_waiters();

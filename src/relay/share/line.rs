@@ -31,7 +31,7 @@ impl Line for SharedLine {
         }
         if change.purge_out {
             // What it had begun to write will not be written to its end.
-            self.hub.turns().release(self.client);
+            self.hub.writers().release(self.client);
         }
         if !self.hub.may_set(self.client) {
             return Box::pin(std::future::ready(Ok(self.inner.state())));

@@ -2,7 +2,7 @@
 //!
 //! The channel is called the device here, since that is what it mostly is. Its task reads it and puts what it
 //! says into one queue, in which each client has a place of its own ([`backlog`]); so one that does not read
-//! delays neither the device nor the others. Clients write to the device in turns of whole blocks ([`turns`]).
+//! delays neither the device nor the others. Clients write to the device in turns of whole blocks ([`writers`]).
 //! To its session a client's part of the device is a channel like any other ([`client`]).
 
 mod backlog;
@@ -14,7 +14,7 @@ mod line;
 mod seat;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod writers;
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use crate::channel::Sink;
 /// Only the client whose turn it is writes, straight from its own block: nothing is copied, a device that
 /// takes no more is felt by those who write, and what was not written is still held and counted by its session.
 #[derive(Default)]
-pub struct Turns {
+pub struct Writers {
     sink: Option<Box<dyn Sink>>,
     /// Whose turn it is.
     holder: Option<u64>,
@@ -22,7 +22,7 @@ pub struct Turns {
     waiting: VecDeque<(u64, Waker)>,
 }
 
-impl Turns {
+impl Writers {
     /// Writers to `sink`.
     pub fn new(sink: Option<Box<dyn Sink>>) -> Self {
         Self { sink, ..Self::default() }
@@ -139,7 +139,7 @@ mod tests {
     impl Sink for Narrow {}
 
     struct Rig {
-        turns: Turns,
+        writers: Writers,
         written: Arc<Mutex<Vec<u8>>>,
         allowed: Arc<Mutex<usize>>,
     }
@@ -147,13 +147,13 @@ mod tests {
     fn rig(most: usize, allowed: usize) -> Rig {
         let (written, allowed) = (Arc::default(), Arc::new(Mutex::new(allowed)));
         let sink = Narrow { written: Arc::clone(&written), most, allowed: Arc::clone(&allowed) };
-        Rig { turns: Turns::new(Some(Box::new(sink))), written, allowed }
+        Rig { writers: Writers::new(Some(Box::new(sink))), written, allowed }
     }
 
     impl Rig {
         fn write(&mut self, client: u64, block: &[u8]) -> Option<usize> {
             let cx = &mut Context::from_waker(Waker::noop());
-            match self.turns.poll_write(client, cx, block) {
+            match self.writers.poll_write(client, cx, block) {
                 Poll::Ready(count) => Some(count.unwrap()),
                 Poll::Pending => None,
             }
@@ -189,12 +189,12 @@ mod tests {
         assert_eq!(rig.write(2, b"bb"), None);
         assert_eq!(rig.write(3, b"cc"), None);
         *rig.allowed.lock().unwrap() = 100;
-        rig.turns.forget(2);
-        rig.turns.release(1);
+        rig.writers.forget(2);
+        rig.writers.release(1);
         assert_eq!(rig.write(3, b"cc"), Some(2));
         let cx = &mut Context::from_waker(Waker::noop());
-        assert!(rig.turns.poll_flush(1, cx).is_ready());
+        assert!(rig.writers.poll_flush(1, cx).is_ready());
         assert_eq!(rig.written(), "aacc");
-        assert!(rig.turns.waiting.is_empty() && rig.turns.holder.is_none());
+        assert!(rig.writers.waiting.is_empty() && rig.writers.holder.is_none());
     }
 }
